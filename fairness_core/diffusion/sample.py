@@ -1,0 +1,140 @@
+"""Sample latents from noise and keep what every network call saw."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from jaxtyping import Float, Num
+from torch import Tensor
+
+from fairness_core.diffusion.stack import DiffusionStack
+from fairness_core.errors import ConfigError, ModelError
+from fairness_core.types import Trajectory
+
+__all__ = ["sample"]
+
+
+@torch.no_grad()
+def sample(
+    stack: DiffusionStack,
+    noise: Float[Tensor, "n c h w"],
+    embedding: Float[Tensor, "n t d"],
+    empty: Float[Tensor, "1 t d"],
+    *,
+    guidance: float,
+    steps: int,
+    generator: torch.Generator | None = None,
+    batch_size: int | None = None,
+) -> Trajectory:
+    """Run the model's sampler with classifier-free guidance, without a graph.
+
+    At each step the network's output is ``e = e_empty + g (e_text - e_empty)`` (Ho & Salimans
+    2022, in Stable Diffusion's convention); g = 1 needs, and makes, no call for the empty prompt.
+
+    Args:
+        stack: The model.
+        noise: Unit normal; scaled by the scheduler's ``init_noise_sigma`` here.
+        embedding: Conditioning of each image.
+        empty: Conditioning of the empty prompt.
+        guidance: g, at least 1.
+        steps: Sampling steps, at least 1.
+        generator: Source of the noise that a stochastic sampler adds.
+        batch_size: Images per network call (each is two rows under guidance); all when None.
+            The result does not depend on it beyond rounding.
+
+    Returns:
+        Timesteps, network inputs and final latents, in the noise's type.
+
+    Raises:
+        ConfigError: ``steps``, ``guidance`` or ``batch_size`` out of range.
+        ModelError: The sampler adds noise and there is no generator.
+    """
+    check_guidance(guidance)
+    scheduler = stack.new_scheduler(steps)
+    latents = noise * scheduler.init_noise_sigma
+    stepper = Stepper(scheduler, generator)
+    timesteps, inputs = [], []
+    for timestep in scheduler.timesteps:
+        scaled = scheduler.scale_model_input(latents, timestep)
+        output = torch.cat(
+            [
+                guided(stack, scaled[rows], timestep, embedding[rows], empty, guidance)
+                for rows in batches(len(noise), batch_size)
+            ]
+        )
+        timesteps.append(timestep)
+        inputs.append(scaled)
+        latents = stepper(output, timestep, latents)
+    return Trajectory(timesteps=tuple(timesteps), inputs=tuple(inputs), final=latents)
+
+
+def guided(
+    stack: DiffusionStack,
+    latents: Float[Tensor, "n c h w"],
+    timestep: Num[Tensor, ""],
+    embedding: Float[Tensor, "n t d"],
+    empty: Float[Tensor, "1 t d"],
+    guidance: float,
+) -> Float[Tensor, "n c h w"]:
+    """Compute ``e_empty + g (e_text - e_empty)`` in one network call, or ``e_text`` at g = 1."""
+    if guidance == 1.0:
+        return stack.predict(latents, timestep, embedding)
+    both = torch.cat([empty.expand(len(latents), -1, -1), embedding])
+    without, with_text = stack.predict(torch.cat([latents, latents]), timestep, both).chunk(2)
+    return without + guidance * (with_text - without)
+
+
+def check_guidance(guidance: float) -> None:
+    """Check that g is at least 1.
+
+    Raises:
+        ConfigError: It is less.
+    """
+    if not guidance >= 1.0:
+        raise ConfigError("Guidance is less than 1", given=guidance, do="use 1 for no guidance")
+
+
+def batches(n: int, batch_size: int | None) -> list[slice]:
+    """Split n rows into slices of at most ``batch_size``.
+
+    Raises:
+        ConfigError: ``batch_size`` is less than 1.
+    """
+    size = n if batch_size is None else batch_size
+    if size < 1:
+        raise ConfigError("A batch needs at least one image", given=size)
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+
+
+class Stepper:
+    """A scheduler's ``step`` that never draws from the global random generator.
+
+    Some schedulers add noise, and from the global generator unless they are given one. A private
+    generator is passed in when the caller has none, and its having been used is an error.
+    """
+
+    def __init__(self, scheduler: Any, generator: torch.Generator | None) -> None:
+        self.scheduler = scheduler
+        self.given = generator is not None
+        self.generator = torch.Generator().manual_seed(0) if generator is None else generator
+        takes_one = "generator" in inspect.signature(scheduler.step).parameters
+        self.options = {"generator": self.generator} if takes_one else {}
+
+    def __call__(self, output: Tensor, timestep: Tensor, latents: Tensor) -> Tensor:
+        """Compute the latents of the next time.
+
+        Raises:
+            ModelError: The scheduler draws noise and no generator was given.
+        """
+        before = None if self.given else self.generator.get_state()
+        result = self.scheduler.step(output, timestep, latents, return_dict=False, **self.options)
+        if before is not None and not torch.equal(before, self.generator.get_state()):
+            raise ModelError(
+                "The model's sampler adds noise while it samples and got no generator",
+                given=type(self.scheduler).__name__,
+                do="pass a generator",
+            )
+        stepped: Tensor = result[0]
+        return stepped
