@@ -2,6 +2,21 @@
 
 from __future__ import annotations
 
+from fairness_core.diffusion.adapters import (
+    LoraSpec,
+    add_lora,
+    disabled,
+    load_lora_state,
+    lora_state,
+    trainable,
+)
+from fairness_core.diffusion.adjusted_gradient import (
+    WeightMode,
+    accumulate_gradient,
+    choose_steps,
+    sampler_coefficients,
+    step_weights,
+)
 from fairness_core.diffusion.decode import decode
 from fairness_core.diffusion.encode import encode_prompts, tokenize
 from fairness_core.diffusion.sample import sample
@@ -9,9 +24,20 @@ from fairness_core.diffusion.stack import DiffusionStack, NetworkCalls
 
 __all__ = [
     "DiffusionStack",
+    "LoraSpec",
     "NetworkCalls",
+    "WeightMode",
+    "accumulate_gradient",
+    "add_lora",
+    "choose_steps",
     "decode",
+    "disabled",
     "encode_prompts",
+    "load_lora_state",
+    "lora_state",
     "sample",
+    "sampler_coefficients",
+    "step_weights",
     "tokenize",
+    "trainable",
 ]

@@ -53,11 +53,11 @@ def sample(
     """
     check_guidance(guidance)
     scheduler = stack.new_scheduler(steps)
-    latents = noise * scheduler.init_noise_sigma
     stepper = Stepper(scheduler, generator)
+    latents = noise * getattr(scheduler, "init_noise_sigma", 1.0)
     timesteps, inputs = [], []
     for timestep in scheduler.timesteps:
-        scaled = scheduler.scale_model_input(latents, timestep)
+        scaled = stepper.scale(latents, timestep)
         output = torch.cat(
             [
                 guided(stack, scaled[rows], timestep, embedding[rows], empty, guidance)
@@ -66,7 +66,7 @@ def sample(
         )
         timesteps.append(timestep)
         inputs.append(scaled)
-        latents = stepper(output, timestep, latents)
+        latents = stepper.step(output, timestep, latents)
     return Trajectory(timesteps=tuple(timesteps), inputs=tuple(inputs), final=latents)
 
 
@@ -109,20 +109,27 @@ def batches(n: int, batch_size: int | None) -> list[slice]:
 
 
 class Stepper:
-    """A scheduler's ``step`` that never draws from the global random generator.
+    """One run of a scheduler, never drawing from the global random generator.
 
     Some schedulers add noise, and from the global generator unless they are given one. A private
     generator is passed in when the caller has none, and its having been used is an error.
     """
 
     def __init__(self, scheduler: Any, generator: torch.Generator | None) -> None:
+        """Take a scheduler with its timesteps set, and the source of its noise if it adds any."""
         self.scheduler = scheduler
         self.given = generator is not None
         self.generator = torch.Generator().manual_seed(0) if generator is None else generator
         takes_one = "generator" in inspect.signature(scheduler.step).parameters
         self.options = {"generator": self.generator} if takes_one else {}
 
-    def __call__(self, output: Tensor, timestep: Tensor, latents: Tensor) -> Tensor:
+    def scale(self, latents: Tensor, timestep: Tensor) -> Tensor:
+        """Compute the network's input; flow-matching schedulers have no scaling of their own."""
+        scaling = getattr(self.scheduler, "scale_model_input", None)
+        scaled: Tensor = latents if scaling is None else scaling(latents, timestep)
+        return scaled
+
+    def step(self, output: Tensor, timestep: Tensor, latents: Tensor) -> Tensor:
         """Compute the latents of the next time.
 
         Raises:

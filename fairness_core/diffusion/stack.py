@@ -113,12 +113,14 @@ class DiffusionStack:
     @property
     def device(self) -> torch.device:
         """Where the U-Net lives."""
-        return next(self.unet.parameters()).device
+        device: torch.device = next(self.unet.parameters()).device
+        return device
 
     @property
     def dtype(self) -> torch.dtype:
         """Type of the U-Net's frozen weights."""
-        return next(self.unet.parameters()).dtype
+        dtype: torch.dtype = next(self.unet.parameters()).dtype
+        return dtype
 
     @property
     def prediction_type(self) -> str:

@@ -1,0 +1,189 @@
+"""Low-rank adapters (LoRA, Hu et al. 2021) on the text encoder and the U-Net."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.tuners_utils import BaseTunerLayer
+from torch import Tensor
+from torch.nn import Module, Parameter
+
+from fairness_core.diffusion.stack import DiffusionStack
+from fairness_core.errors import ConfigError, ModelError
+
+__all__ = [
+    "TEXT_TARGETS",
+    "UNET_TARGETS",
+    "LoraSpec",
+    "add_lora",
+    "disabled",
+    "load_lora_state",
+    "lora_state",
+    "trainable",
+]
+
+TEXT_TARGETS = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
+UNET_TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
+ADAPTER = "default"
+
+
+@dataclass(frozen=True)
+class LoraSpec:
+    """Size of the adapters of one network.
+
+    Attributes:
+        rank: At least 1. Alpha equals it, so that the adapter's scale is 1 and a file without
+            metadata loads the same.
+    """
+
+    rank: int
+
+    def __post_init__(self) -> None:
+        if self.rank < 1:
+            raise ConfigError("A LoRA rank is at least 1", given=self.rank)
+
+
+def add_lora(
+    stack: DiffusionStack,
+    *,
+    text_encoder: LoraSpec | None,
+    unet: LoraSpec | None,
+    generator: torch.Generator,
+) -> None:
+    """Put ``W + B A`` in place of W in the attention and feed-forward layers; only A, B train.
+
+    A is uniform in ``+-1/sqrt(in)`` (peft's own distribution) and B zero, so the model starts
+    unchanged. Adapters are float32 whatever the type of the frozen weights.
+
+    Args:
+        stack: Changed in place; its own weights stop requiring gradients.
+        text_encoder: Adapters on query, key, value, output and both feed-forward layers.
+        unet: Adapters on query, key, value and output of every attention.
+        generator: Source of A, on the CPU.
+
+    Raises:
+        ConfigError: Neither network is to be adapted.
+        ModelError: The stack has adapters already.
+    """
+    if text_encoder is None and unet is None:
+        raise ConfigError(
+            "No adapters were asked for", do="train the text encoder, the U-Net or both"
+        )
+    if trainable(stack):
+        raise ModelError("The model has adapters already", do="load it again from its folder")
+    for network, spec, targets in (
+        (stack.text_encoder, text_encoder, TEXT_TARGETS),
+        (stack.unet, unet, UNET_TARGETS),
+    ):
+        network.requires_grad_(False)
+        if spec is not None:
+            _inject(network, spec, targets, generator)
+
+
+def _inject(
+    network: Module, spec: LoraSpec, targets: tuple[str, ...], generator: torch.Generator
+) -> None:
+    config = LoraConfig(
+        r=spec.rank, lora_alpha=spec.rank, target_modules=list(targets), lora_dropout=0.0
+    )
+    # peft initialises from the global generator; put back what it drew, then draw from ours.
+    with torch.random.fork_rng(devices=[]):
+        inject_adapter_in_model(config, network, adapter_name=ADAPTER)
+    for name, parameter in sorted(_adapters(network).items()):
+        parameter.data = parameter.data.float()
+        if ".lora_A." in name:
+            bound = 1.0 / math.sqrt(parameter.shape[1])
+            drawn = torch.rand(parameter.shape, generator=generator)
+            parameter.data.copy_((2.0 * drawn - 1.0) * bound)
+        else:
+            parameter.data.zero_()
+        parameter.requires_grad_(True)
+
+
+def _adapters(network: Module) -> dict[str, Parameter]:
+    return {
+        name.replace(f".{ADAPTER}.", "."): parameter
+        for name, parameter in network.named_parameters()
+        if ".lora_A." in name or ".lora_B." in name
+    }
+
+
+def trainable(stack: DiffusionStack) -> dict[str, Parameter]:
+    """Find the adapters' parameters.
+
+    Returns:
+        By name, sorted, such as ``text_encoder.encoder.layers.0.mlp.fc1.lora_A.weight``: the
+        network's name before the key that peft gives the parameter. Empty without adapters.
+    """
+    found = {
+        f"{part}.{name}": parameter
+        for part, network in (("text_encoder", stack.text_encoder), ("unet", stack.unet))
+        for name, parameter in _adapters(network).items()
+    }
+    return dict(sorted(found.items()))
+
+
+@contextmanager
+def disabled(stack: DiffusionStack) -> Iterator[None]:
+    """Run the frozen model, bit for bit, inside the block; the adapters come back after it."""
+    layers = [
+        module
+        for network in (stack.text_encoder, stack.unet)
+        for module in network.modules()
+        if isinstance(module, BaseTunerLayer) and not module.disable_adapters
+    ]
+    wanted = {
+        parameter: parameter.requires_grad for layer in layers for parameter in layer.parameters()
+    }
+    for layer in layers:
+        layer.enable_adapters(False)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.enable_adapters(True)
+        for parameter, flag in wanted.items():
+            parameter.requires_grad_(flag)
+
+
+def lora_state(stack: DiffusionStack) -> dict[str, Tensor]:
+    """Copy the adapters' weights, named as in ``trainable``, contiguous, on the CPU."""
+    return {
+        name: parameter.detach().cpu().clone().contiguous()
+        for name, parameter in trainable(stack).items()
+    }
+
+
+def load_lora_state(stack: DiffusionStack, state: Mapping[str, Tensor]) -> None:
+    """Copy weights into the adapters that the stack has.
+
+    Args:
+        stack: With adapters of the same targets and rank.
+        state: As ``lora_state`` gave it.
+
+    Raises:
+        ModelError: A name is missing or unknown, or a shape differs; nothing is copied then.
+    """
+    parameters = trainable(stack)
+    differing = sorted(parameters.keys() ^ state.keys())
+    if differing:
+        raise ModelError(
+            f"Adapter weights and the model's adapters differ in {len(differing)} names",
+            given=differing[0],
+            do="add adapters to the same networks before loading",
+        )
+    for name, parameter in parameters.items():
+        if parameter.shape != state[name].shape:
+            raise ModelError(
+                f"Adapter weight {name} has shape {tuple(state[name].shape)}, "
+                f"the model's {tuple(parameter.shape)}",
+                do="use the rank that the weights were trained with",
+            )
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(state[name])
