@@ -1,0 +1,1 @@
+"""The embedded world: drawn portraits with a planted, known bias."""

@@ -1,0 +1,209 @@
+"""The world's base model: a small latent diffusion model in Stable Diffusion's own layout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    DPMSolverMultistepScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - the name torch itself documents
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from fairness_core.runtime.seeds import generator, seed_for
+
+__all__ = ["SCHEDULE", "assemble", "new_denoiser", "new_vae", "train_denoiser", "train_vae"]
+
+SCHEDULE = {
+    "num_train_timesteps": 1000,
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+}
+EMA = 0.9995
+OnStep = Callable[[int, float], None]
+
+
+def new_vae() -> AutoencoderKL:
+    """An untrained autoencoder: 3 x 32 x 32 pixels to 4 x 8 x 8 latents."""
+    torch.manual_seed(seed_for("portraits", "vae"))
+    return AutoencoderKL(
+        in_channels=3,
+        out_channels=3,
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        block_out_channels=(16, 32, 48),
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=8,
+        sample_size=32,
+        mid_block_add_attention=False,
+    ).to(memory_format=torch.channels_last)
+
+
+def new_denoiser(vocabulary: int, end: int) -> tuple[CLIPTextModel, UNet2DConditionModel]:
+    """An untrained text encoder and U-Net.
+
+    Args:
+        vocabulary: Number of tokens.
+        end: Token id that ends a text.
+    """
+    torch.manual_seed(seed_for("portraits", "denoiser"))
+    text = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=vocabulary,
+            hidden_size=96,
+            intermediate_size=288,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            max_position_embeddings=16,
+            projection_dim=96,
+            bos_token_id=end - 1,
+            eos_token_id=end,
+            pad_token_id=end,
+        )
+    )
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        in_channels=4,
+        out_channels=4,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        mid_block_type="UNetMidBlock2DCrossAttn",
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        block_out_channels=(48, 72),
+        layers_per_block=1,
+        cross_attention_dim=96,
+        attention_head_dim=4,
+        norm_num_groups=8,
+    ).to(memory_format=torch.channels_last)
+    return text, unet
+
+
+def train_vae(
+    images: Float[Tensor, "n 3 32 32"], *, steps: int, batch_size: int = 32, on_step: OnStep
+) -> AutoencoderKL:
+    """Fit the autoencoder: absolute error, its gradient, and a light KL term.
+
+    Args:
+        images: In [-1, 1].
+        steps: Optimiser steps.
+        batch_size: Images per step.
+        on_step: Called with (step, loss).
+    """
+    vae, source = new_vae(), generator("portraits", "vae-batches")
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=2e-3, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
+    for step in range(steps):
+        rows = torch.randint(len(images), (batch_size,), generator=source)
+        batch = images[rows].contiguous(memory_format=torch.channels_last)
+        posterior = vae.encode(batch).latent_dist
+        latents = posterior.mean + posterior.std * torch.randn(posterior.mean.shape, generator=source)
+        out = vae.decode(latents).sample
+        edges = (out.diff(dim=3) - batch.diff(dim=3)).abs().mean() + (
+            out.diff(dim=2) - batch.diff(dim=2)
+        ).abs().mean()
+        loss = F.l1_loss(out, batch) + edges + 1e-5 * posterior.kl().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        on_step(step, float(loss.detach()))
+    return vae.eval()
+
+
+@torch.no_grad()
+def encode_all(
+    vae: AutoencoderKL, images: Float[Tensor, "n 3 32 32"], batch_size: int = 256
+) -> tuple[Float[Tensor, "n 4 8 8"], Float[Tensor, "n 4 8 8"]]:
+    """Mean and standard deviation of every image's latent."""
+    parts = [vae.encode(batch).latent_dist for batch in images.split(batch_size)]
+    return torch.cat([p.mean for p in parts]), torch.cat([p.std for p in parts])
+
+
+def train_denoiser(
+    mean: Float[Tensor, "n 4 8 8"],
+    std: Float[Tensor, "n 4 8 8"],
+    tokens: Int[Tensor, "n t"],
+    empty: Int[Tensor, " t"],
+    vocabulary: int,
+    *,
+    steps: int,
+    batch_size: int = 128,
+    on_step: OnStep,
+) -> tuple[CLIPTextModel, UNet2DConditionModel]:
+    """Fit text encoder and U-Net together on noise prediction; returns their moving averages.
+
+    Args:
+        mean: Scaled latent means.
+        std: Scaled latent standard deviations.
+        tokens: Caption token ids.
+        empty: Token ids of the empty caption, used for one caption in ten.
+        vocabulary: Number of tokens.
+        steps: Optimiser steps.
+        batch_size: Latents per step.
+        on_step: Called with (step, loss).
+    """
+    text, unet = new_denoiser(vocabulary, int(empty[1]))
+    source = generator("portraits", "denoiser-batches")
+    betas = torch.linspace(SCHEDULE["beta_start"] ** 0.5, SCHEDULE["beta_end"] ** 0.5, 1000) ** 2
+    alpha_bar = torch.cumprod(1 - betas, 0)
+    parameters = [*text.parameters(), *unet.parameters()]
+    averages = [p.detach().clone() for p in parameters]
+    optimizer = torch.optim.AdamW(parameters, lr=1.5e-3, weight_decay=1e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1.5e-3, total_steps=steps, pct_start=0.06)
+    for step in range(steps):
+        rows = torch.randint(len(mean), (batch_size,), generator=source)
+        noise = torch.randn((batch_size, *mean.shape[1:]), generator=source)
+        latents = mean[rows] + std[rows] * torch.randn(noise.shape, generator=source)
+        times = torch.randint(1000, (batch_size,), generator=source)
+        a = alpha_bar[times].view(-1, 1, 1, 1)
+        noisy = a.sqrt() * latents + (1 - a).sqrt() * noise
+        dropped = torch.rand(batch_size, generator=source) < 0.1
+        ids = torch.where(dropped[:, None], empty, tokens[rows])
+        noisy = noisy.contiguous(memory_format=torch.channels_last)
+        out = unet(noisy, times, encoder_hidden_states=text(ids)[0]).sample
+        loss = F.mse_loss(out, noise)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        schedule.step()
+        keep = min(EMA, (1 + step) / (10 + step))
+        with torch.no_grad():
+            torch._foreach_lerp_(averages, [p.detach() for p in parameters], 1 - keep)
+        on_step(step, float(loss.detach()))
+    with torch.no_grad():
+        for parameter, average in zip(parameters, averages, strict=True):
+            parameter.copy_(average)
+    return text.eval(), unet.eval()
+
+
+def assemble(
+    folder: Path,
+    tokenizer: CLIPTokenizer,
+    text: CLIPTextModel,
+    vae: AutoencoderKL,
+    unet: UNet2DConditionModel,
+) -> None:
+    """Save a StableDiffusionPipeline folder, weights as float16 safetensors."""
+    pipeline = StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=text,
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=DPMSolverMultistepScheduler(
+            **SCHEDULE, algorithm_type="dpmsolver++", solver_order=2, steps_offset=1
+        ),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.to(dtype=torch.float16).save_pretrained(folder, safe_serialization=True)

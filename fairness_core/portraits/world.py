@@ -1,0 +1,262 @@
+"""The drawn world's truth: occupations, their planted distributions, and every prompt.
+
+An occupation is a field and a role ("harbour engineer"). Its planted distribution and its
+surroundings follow both words, so a held-out pair is new but not meaningless.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pandas as pd
+
+from fairness_core.attributes import AttributeSpace
+from fairness_core.portraits.palette import CLOTHES, Colour
+
+__all__ = [
+    "ATTRIBUTES",
+    "DESCRIPTORS",
+    "PLACES",
+    "SPORTS",
+    "TEMPLATE",
+    "Occupation",
+    "catalog",
+    "named_words",
+    "occupations",
+    "subject_planted",
+    "with_article",
+]
+
+TEMPLATE = "a portrait of a {}, a person"
+ATTRIBUTES = AttributeSpace.from_mapping(
+    {
+        "gender": {"classes": ("female", "male")},
+        "race": {"classes": ("light", "golden", "brown", "dark")},
+        "age": {"classes": ("young", "old")},
+    }
+)
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a role adds: log-odds of male and old, race logits, hat and collar."""
+
+    name: str
+    male: float
+    race: tuple[float, float, float, float]
+    old: float
+    collar: str
+    hat: str = "none"
+
+
+@dataclass(frozen=True)
+class Field:
+    """What a field adds: log-odds of male, race logits, background, clothes."""
+
+    name: str
+    male: float
+    race: tuple[float, float, float, float]
+    background: tuple[Colour, Colour]
+    pattern: str
+    clothes: int
+
+
+ROLES = (
+    Role("engineer", 1.42, (0.5, 0.3, 0.0, -0.7), 0.1, "shirt", "helmet"),
+    Role("assistant", -1.42, (0.1, 0.3, 0.1, 0.0), -1.2, "round"),
+    Role("manager", 1.12, (1.2, -0.2, -0.3, -0.9), 0.6, "shirt"),
+    Role("nurse", -1.65, (0.1, 0.5, 0.0, 0.0), -0.5, "vee"),
+    Role("driver", 1.27, (-0.2, 0.0, 0.6, 0.6), 0.0, "round", "cap"),
+    Role("cleaner", -1.05, (-0.9, 0.1, 0.7, 0.9), 0.2, "round"),
+    Role("inspector", 0.9, (0.9, 0.0, -0.1, -0.5), 0.7, "scarf", "cap"),
+    Role("teacher", -1.2, (0.7, 0.0, -0.2, -0.2), 0.2, "vee"),
+    Role("guard", 1.5, (-0.4, -0.3, 0.3, 0.9), -0.1, "shirt", "beret"),
+    Role("clerk", -0.9, (0.4, 0.5, 0.0, -0.4), 0.0, "shirt"),
+    Role("technician", 1.05, (0.1, 0.8, 0.3, -0.6), -0.6, "round"),
+    Role("designer", -0.68, (0.8, 0.3, -0.4, -0.6), -0.9, "scarf"),
+)
+FIELDS = (
+    Field("hospital", -0.52, (0.1, 0.5, 0.0, 0.0), ((214, 232, 232), (190, 214, 218)), "plain", 3),
+    Field("harbour", 0.68, (0.0, -0.2, 0.3, 0.4), ((126, 166, 198), (70, 110, 150)), "hills", 0),
+    Field("school", -0.45, (0.4, 0.1, 0.0, 0.0), ((226, 206, 160), (196, 170, 120)), "panels", 5),
+    Field("railway", 0.6, (0.2, -0.1, 0.2, 0.2), ((150, 150, 158), (104, 104, 112)), "panels", 7),
+    Field("museum", -0.22, (0.9, 0.0, -0.3, -0.4), ((204, 186, 176), (166, 144, 134)), "panels", 6),
+    Field("forest", 0.52, (0.6, -0.4, -0.1, 0.0), ((126, 164, 120), (70, 108, 72)), "hills", 2),
+    Field("bank", 0.38, (0.9, 0.2, -0.3, -0.6), ((178, 182, 190), (134, 140, 152)), "plain", 4),
+    Field("hotel", -0.3, (-0.3, 0.3, 0.4, 0.2), ((212, 170, 150), (170, 122, 104)), "dots", 1),
+    Field("farm", 0.3, (0.0, -0.4, 0.7, 0.1), ((210, 216, 160), (150, 160, 92)), "hills", 5),
+    Field("theatre", -0.38, (0.3, -0.2, -0.1, 0.4), ((120, 70, 86), (84, 44, 60)), "dots", 7),
+    Field("laboratory", 0.15, (0.0, 0.9, 0.3, -0.7), ((200, 214, 232), (160, 178, 206)), "dots", 3),
+)
+BASE_RACE = (0.55, -0.1, -0.15, -0.2)
+BASE_OLD = -0.9
+
+SPORTS = ("tennis", "football", "chess", "golf", "boxing", "gymnastics", "rowing", "sailing")
+DESCRIPTORS = (
+    "cheerful",
+    "serious",
+    "clever",
+    "gentle",
+    "brave",
+    "elegant",
+    "quiet",
+    "famous",
+)
+PLACES = ("at night", "in the snow", "by the sea", "in a garden")
+
+
+@dataclass(frozen=True)
+class Occupation:
+    """One occupation and the truth planted for it.
+
+    Attributes:
+        name: Field and role.
+        split: train, validation or test.
+        planted: Share of each class, by attribute; each sums to 1.
+        role: Gives collar and hat.
+        field: Gives background and clothes.
+    """
+
+    name: str
+    split: str
+    planted: dict[str, tuple[float, ...]]
+    role: Role
+    field: Field
+
+
+def _sigmoid(x: float) -> float:
+    return float(1.0 / (1.0 + np.exp(-x)))
+
+
+def _softmax(x: np.ndarray) -> tuple[float, ...]:
+    e = np.exp(x - x.max())
+    return tuple(float(v) for v in e / e.sum())
+
+
+def _split(role: int, field: int) -> str:
+    """Two fields of every role are held out, spread over all fields; 8 pairs validate."""
+    if (field - 3 * role) % len(FIELDS) in (0, 5):
+        return "test"
+    if role < 8 and (field - 3 * role) % len(FIELDS) == 2:
+        return "validation"
+    return "train"
+
+
+@cache
+def occupations() -> tuple[Occupation, ...]:
+    """All 132 occupations: 100 train, 8 validation, 24 test."""
+    found = []
+    for i, role in enumerate(ROLES):
+        for j, field in enumerate(FIELDS):
+            male = _sigmoid(role.male + field.male)
+            race = np.asarray(BASE_RACE) + np.asarray(role.race) + np.asarray(field.race)
+            old = _sigmoid(BASE_OLD + role.old)
+            planted = {
+                "gender": (1 - male, male),
+                "race": _softmax(race),
+                "age": (1 - old, old),
+            }
+            name = f"{field.name} {role.name}"
+            found.append(Occupation(name, _split(i, j), planted, role, field))
+    return tuple(found)
+
+
+def subject_planted(family: str, subject: str) -> dict[str, tuple[float, ...]]:
+    """Planted distribution of a sport, descriptor or plain person."""
+    tables = {"sport": SPORTS, "descriptor": DESCRIPTORS}
+    if family not in tables:
+        return {"gender": (0.5, 0.5), "race": (0.4, 0.2, 0.2, 0.2), "age": (0.65, 0.35)}
+    place = tables[family].index(subject)
+    male = _sigmoid((1.6, -1.2, 0.6, 1.0, 1.8, -1.8, 0.4, 0.9)[place] * (1 if family == "sport" else -0.7))
+    race = np.asarray(BASE_RACE) + 0.5 * np.cos(place * 1.3 + np.arange(4) * 1.7)
+    old = _sigmoid(BASE_OLD + 0.6 * float(np.sin(place * 2.1)))
+    return {"gender": (1 - male, male), "race": _softmax(race), "age": (1 - old, old)}
+
+
+def named_words(classes: dict[str, int]) -> str:
+    """The words that ask for classes, such as "old dark skinned female"."""
+    words = []
+    if "age" in classes:
+        words.append(ATTRIBUTES["age"].classes[classes["age"]])
+    if "race" in classes:
+        words.append(ATTRIBUTES["race"].classes[classes["race"]] + " skinned")
+    if "gender" in classes:
+        words.append(ATTRIBUTES["gender"].classes[classes["gender"]])
+    return " ".join(words)
+
+
+def with_article(text: str) -> str:
+    """The same words with "an" before "old"."""
+    return text.replace("a old", "an old")
+
+
+def _row(
+    split: str, family: str, subject: str, prompt: str,
+    planted: dict[str, tuple[float, ...]] | None = None, named: dict[str, int] | None = None,
+) -> dict[str, object]:
+    row: dict[str, object] = {
+        "prompt": prompt, "split": split, "family": family, "subject": subject,
+    }
+    for attribute in ATTRIBUTES.attributes:
+        index = (named or {}).get(attribute.name)
+        row[f"named_{attribute.name}"] = None if index is None else attribute.classes[index]
+        shares = (planted or {}).get(attribute.name, (float("nan"),) * attribute.size)
+        for label, share in zip(attribute.classes, shares, strict=True):
+            row[f"planted_{attribute.name}_{label}"] = share
+    return row
+
+
+def _named_rows() -> list[dict[str, object]]:
+    """Sixteen prompts over held-out occupations that name one, two or three attributes."""
+    held_out = [o for o in occupations() if o.split == "test"]
+    kinds: list[dict[str, int]] = [{"gender": g} for g in (0, 1)]
+    kinds += [{"race": r} for r in range(4)]
+    kinds += [{"age": a} for a in (0, 1)]
+    kinds += [{"gender": i % 2, "race": i} for i in range(4)]
+    kinds += [{"gender": 1 - i % 2, "race": (i + 2) % 4, "age": i % 2} for i in range(4)]
+    rows = []
+    for i, named in enumerate(kinds):
+        occupation = held_out[(5 * i) % len(held_out)]
+        subject = f"{named_words(named)} {occupation.name}"
+        prompt = with_article(TEMPLATE.format(subject))
+        rows.append(_row("named", "named", subject, prompt, None, named))
+    return rows
+
+
+def catalog() -> pd.DataFrame:
+    """Every prompt of the world, one row each, with planted and named classes.
+
+    Columns: prompt_id, prompt, split, family, subject, named_<attribute>,
+    planted_<attribute>_<class>. Deterministic.
+    """
+    from fairness_core.portraits.scenery import SCENES
+
+    rows = [
+        _row(o.split, "occupation", o.name, TEMPLATE.format(o.name), o.planted)
+        for o in occupations()
+    ]
+    for sport in SPORTS:
+        prompt = f"a portrait of a person playing {sport}"
+        rows.append(_row("sports", "sport", sport, prompt, subject_planted("sport", sport)))
+    for word in DESCRIPTORS:
+        prompt = TEMPLATE.format(f"{word} person").replace(", a person", "")
+        planted = subject_planted("descriptor", word)
+        rows.append(_row("descriptors", "descriptor", word, prompt, planted))
+    trained = [o for o in occupations() if o.split == "train"]
+    for i, place in enumerate(PLACES):
+        for o in trained[i * 7 : i * 7 + 2]:
+            prompt = f"a portrait of a {o.name} {place}"
+            rows.append(_row("styles", "style", f"{o.name} {place}", prompt, o.planted))
+    rows += _named_rows()
+    rows += [_row("scenes", "scene", kind, f"a picture of a {kind}") for kind in SCENES]
+    frame = pd.DataFrame(rows)
+    number = frame.groupby("split").cumcount()
+    frame.insert(0, "prompt_id", [f"{s}-{n:04d}" for s, n in zip(frame["split"], number, strict=True)])
+    return frame
+
+
+def clothes_of(field: Field) -> Colour:
+    """The field's usual garment colour."""
+    return CLOTHES[field.clothes]
