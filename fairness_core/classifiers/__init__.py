@@ -1,0 +1,23 @@
+"""Attribute classifiers: networks, training, calibration."""
+
+from fairness_core.classifiers.calibrate import (
+    expected_calibration_error,
+    fit_temperature,
+    reliability,
+)
+from fairness_core.classifiers.fit import Epoch, History, fit
+from fairness_core.classifiers.model_folder import InputFormat
+from fairness_core.classifiers.network import AttributeClassifier, build, label_names
+
+__all__ = [
+    "AttributeClassifier",
+    "Epoch",
+    "History",
+    "InputFormat",
+    "build",
+    "expected_calibration_error",
+    "fit",
+    "fit_temperature",
+    "label_names",
+    "reliability",
+]
