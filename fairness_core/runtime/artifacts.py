@@ -1,0 +1,127 @@
+"""What travels between steps: folders whose manifest names every file with its SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from fairness_core.errors import ArtifactError
+from fairness_core.runtime.files import (
+    atomic_file,
+    atomic_folder,
+    read_json,
+    read_table,
+    recover,
+    write_json,
+    write_table,
+)
+
+__all__ = [
+    "MANIFEST",
+    "atomic_file",
+    "atomic_folder",
+    "read_json",
+    "read_table",
+    "recover",
+    "sha256_file",
+    "verify",
+    "write_json",
+    "write_manifest",
+    "write_table",
+]
+
+MANIFEST = "manifest.json"
+
+
+def sha256_file(path: Path | str) -> str:
+    """SHA-256 of a file's content, 64 hexadecimal digits."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_manifest(folder: Path | str, kind: str, version: int = 1, **extra: Any) -> dict[str, Any]:
+    """Write ``manifest.json`` for everything that lies in the folder now.
+
+    Args:
+        folder: Folder with all its files in place.
+        kind: What it holds, such as ``adapter``; ``verify`` compares it.
+        version: Version of the folder's layout.
+        **extra: Further values with a JSON form, kept under ``extra``.
+
+    Returns:
+        The manifest: kind, schema_version, files ``{path: {sha256, bytes}}``, extra.
+    """
+    folder = Path(folder)
+    files = {
+        path.relative_to(folder).as_posix(): {
+            "sha256": sha256_file(path),
+            "bytes": path.stat().st_size,
+        }
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path != folder / MANIFEST
+    }
+    manifest = {"kind": kind, "schema_version": version, "files": files, "extra": extra}
+    write_json(manifest, folder / MANIFEST)
+    return manifest
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    if not folder.is_dir():
+        raise ArtifactError(
+            "A step's folder does not exist", given=folder, do="run the step that writes it"
+        )
+    if not (folder / MANIFEST).is_file():
+        raise ArtifactError(
+            f"A folder has no {MANIFEST}, so nothing says whether it is complete",
+            given=folder,
+            do="run the step that writes it again",
+        )
+    manifest = read_json(folder / MANIFEST)
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
+        raise ArtifactError("A manifest is damaged: it lists no files", given=folder / MANIFEST)
+    return manifest
+
+
+def verify(folder: Path | str, kind: str | None = None, version: int = 1) -> dict[str, Any]:
+    """Check every file of a folder against its manifest; files it does not list are ignored.
+
+    Args:
+        folder: Folder with a ``manifest.json``.
+        kind: The kind it must be of; None: any.
+        version: Version of the layout that the reader understands.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        ArtifactError: The folder, its manifest or a file is missing; kind or version differ; or a
+            file's content does: the error names it with both hashes.
+    """
+    folder = Path(folder)
+    manifest = _read_manifest(folder)
+    if kind is not None and manifest.get("kind") != kind:
+        raise ArtifactError(
+            f"A folder is of kind '{manifest.get('kind')}' where '{kind}' is needed", given=folder
+        )
+    if manifest.get("schema_version") != version:
+        raise ArtifactError(
+            f"A folder has layout version {manifest.get('schema_version')}, "
+            f"this program reads {version}",
+            given=folder,
+            do="write it again with this version of the program",
+        )
+    for name, entry in manifest["files"].items():
+        path = folder / name
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise ArtifactError("A manifest names a file outside its folder", given=path)
+        if not path.is_file():
+            raise ArtifactError("A file is missing from a folder", given=path)
+        found = sha256_file(path)
+        if found != entry["sha256"]:
+            raise ArtifactError(
+                f"A file is damaged: its SHA-256 is {found}, the manifest says {entry['sha256']}",
+                given=path,
+                do="restore it, or run the step that writes it again",
+            )
+    return manifest
