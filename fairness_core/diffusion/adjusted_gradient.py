@@ -95,7 +95,7 @@ def _derivatives(scheduler: Any, steps: int, value: float) -> Float64[Tensor, " 
     return torch.stack([torch.zeros(shape) if g is None else g for g in found]).double().flatten()
 
 
-def step_weights(scheduler: Any, steps: int, mode: WeightMode) -> Float64[Tensor, " s"]:
+def step_weights(scheduler: Any, steps: int, mode: str) -> Float64[Tensor, " s"]:
     """Compute w_t of the gradient ``sum_t w_t v^T de_t/dtheta``, ``v = dL/dz_0``.
 
     * ``exact``: ``w_t = -1``, that is A_t := 1 for the sampler in use (paper, section 4.2). Where
@@ -110,7 +110,7 @@ def step_weights(scheduler: Any, steps: int, mode: WeightMode) -> Float64[Tensor
     Args:
         scheduler: A diffusers scheduler or a stack; not changed.
         steps: Sampling steps.
-        mode: One of the three.
+        mode: One of the three (``WeightMode``).
 
     Returns:
         One weight for each network call, in sampling order, float64 on the CPU.

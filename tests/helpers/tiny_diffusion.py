@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import (
@@ -18,6 +19,13 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 LENGTH = 77
 WIDTH = 16
 VAE_FACTOR = 4
+# Stable Diffusion 1.5's noise schedule, for any scheduler of diffusers.
+SD_NOISE: dict[str, Any] = {
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "steps_offset": 1,
+}
 
 
 def tiny_tokenizer() -> CLIPTokenizer:
@@ -76,9 +84,7 @@ def tiny_modules(
 
 def tiny_scheduler() -> DPMSolverMultistepScheduler:
     """Make DPM-Solver++ 2M with Stable Diffusion 1.5's noise schedule."""
-    return DPMSolverMultistepScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1
-    )
+    return DPMSolverMultistepScheduler(**SD_NOISE)
 
 
 def make_tiny_pipeline(folder: str | Path, *, seed: int = 0, image_size: int = 32) -> Path:
