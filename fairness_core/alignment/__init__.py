@@ -1,0 +1,24 @@
+"""From classifier probabilities to the class that each image should become."""
+
+from __future__ import annotations
+
+from fairness_core.alignment.assignment import assign_counts, cell_costs, count_compositions
+from fairness_core.alignment.targets import make_targets, take_rows
+from fairness_core.alignment.transport import (
+    binary_targets,
+    enumerated_targets,
+    expected_targets,
+    sampled_targets,
+)
+
+__all__ = [
+    "assign_counts",
+    "binary_targets",
+    "cell_costs",
+    "count_compositions",
+    "enumerated_targets",
+    "expected_targets",
+    "make_targets",
+    "sampled_targets",
+    "take_rows",
+]
