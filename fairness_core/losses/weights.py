@@ -1,0 +1,118 @@
+"""How strongly each image, and its face, is held to the frozen model's image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from fairness_core.errors import ConfigError
+from fairness_core.types import Targets
+
+__all__ = ["dynamic_weights", "region_factors", "scale_gradient"]
+
+
+def dynamic_weights(
+    targets: Mapping[str, Targets],
+    original_classes: Mapping[str, Int[Tensor, " n"]],
+    original_present: Bool[Tensor, " n"],
+    factor1: Mapping[str, float],
+) -> Float[Tensor, " n"]:
+    """w_i = 1 where target y_i equals the original's class, factor1 where it differs.
+
+    An image that is to change its class may differ more from its original. Several attributes:
+    the smallest factor of those that disagree. Weight 1 where the original has no face, and where
+    no attribute's target is active: an image that nothing asks to change is held in full (the
+    paper leaves both open).
+
+    Args:
+        targets: Pseudo-labels per attribute.
+        original_classes: Classes predicted on the frozen model's images, per attribute; not read
+            where the original has no face.
+        original_present: Whether the frozen model's image has a face.
+        factor1: Factor per attribute, in [0, 1].
+
+    Returns:
+        Weights in [0, 1], no gradient.
+
+    Raises:
+        ConfigError: A factor or the original's classes missing for an attribute, or a factor
+            outside [0, 1].
+    """
+    return _smallest_factor(targets, original_classes, original_present, factor1, "factor1")
+
+
+def region_factors(
+    targets: Mapping[str, Targets],
+    original_classes: Mapping[str, Int[Tensor, " n"]],
+    original_present: Bool[Tensor, " n"],
+    factor2: Mapping[str, float],
+) -> Float[Tensor, " n"]:
+    """Factor of the semantics gradient inside the face: factor2 where the classes differ, else 1.
+
+    The rule is that of ``dynamic_weights``, with the same arguments, result and errors. The face
+    region itself is empty where either image has no face, so the factor 1 there is never used.
+    """
+    return _smallest_factor(targets, original_classes, original_present, factor2, "factor2")
+
+
+def scale_gradient(
+    images: Float[Tensor, "n c h w"],
+    mask: Bool[Tensor, "n 1 h w"],
+    factor: Float[Tensor, " n"],
+) -> Float[Tensor, "n c h w"]:
+    """The images unchanged; their gradient times factor_i inside the mask, times 1 outside.
+
+    Give the result to the semantics encoders only: the alignment loss must keep its gradient.
+
+    Args:
+        images: Any range.
+        mask: Where the face region is.
+        factor: One factor per image.
+
+    Returns:
+        The same values, bit for bit.
+    """
+    scale = torch.where(mask, factor.to(images)[:, None, None, None], 1.0)
+    scaled: Tensor = _ScaleGradient.apply(images, scale)  # type: ignore[no-untyped-call]
+    return scaled
+
+
+class _ScaleGradient(torch.autograd.Function):
+    """Identity whose gradient is multiplied by a constant."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, scale: Tensor) -> Tensor:
+        ctx.save_for_backward(scale)
+        return images.view_as(images)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (scale,) = ctx.saved_tensors
+        return grads[0] * scale.to(grads[0].dtype), None
+
+
+def _smallest_factor(
+    targets: Mapping[str, Targets],
+    classes: Mapping[str, Tensor],
+    present: Tensor,
+    factors: Mapping[str, float],
+    name: str,
+) -> Tensor:
+    """Per row, the smallest factor of the attributes whose active target differs; 1 if none."""
+    for given, what in ((factors, name), (classes, "class of the originals")):
+        missing = [attribute for attribute in targets if attribute not in given]
+        if missing:
+            raise ConfigError(f"There is no {what} for {', '.join(missing)}", given=list(given))
+    weights = torch.ones(present.shape[0], dtype=torch.float32, device=present.device)
+    for attribute, target in targets.items():
+        factor = float(factors[attribute])
+        if not 0.0 <= factor <= 1.0:
+            raise ConfigError(f"{name} of '{attribute}' is outside [0, 1]", given=factor)
+        labels, active = target.labels.to(present.device), target.active.to(present.device)
+        differs = present & active & (labels != classes[attribute].to(present.device))
+        weights = torch.where(differs, weights.clamp(max=factor), weights)
+    return weights
