@@ -104,7 +104,9 @@ def train_vae(
         rows = torch.randint(len(images), (batch_size,), generator=source)
         batch = images[rows].contiguous(memory_format=torch.channels_last)
         posterior = vae.encode(batch).latent_dist
-        latents = posterior.mean + posterior.std * torch.randn(posterior.mean.shape, generator=source)
+        latents = posterior.mean + posterior.std * torch.randn(
+            posterior.mean.shape, generator=source
+        )
         out = vae.decode(latents).sample
         edges = (out.diff(dim=3) - batch.diff(dim=3)).abs().mean() + (
             out.diff(dim=2) - batch.diff(dim=2)
@@ -158,7 +160,9 @@ def train_denoiser(
     parameters = [*text.parameters(), *unet.parameters()]
     averages = [p.detach().clone() for p in parameters]
     optimizer = torch.optim.AdamW(parameters, lr=1.5e-3, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1.5e-3, total_steps=steps, pct_start=0.06)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, 1.5e-3, total_steps=steps, pct_start=0.06
+    )
     for step in range(steps):
         rows = torch.randint(len(mean), (batch_size,), generator=source)
         noise = torch.randn((batch_size, *mean.shape[1:]), generator=source)

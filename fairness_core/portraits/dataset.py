@@ -22,6 +22,7 @@ from fairness_core.portraits.world import (
     subject_planted,
     with_article,
 )
+from fairness_core.runtime.logs import progress
 from fairness_core.runtime.seeds import seed_for
 
 __all__ = ["Captioned", "captioned_portraits", "labelled_portraits"]
@@ -97,12 +98,18 @@ def _person(rng: np.random.Generator) -> tuple[str, dict[str, int], Pose]:
         words = {"sport": SPORTS, "descriptor": DESCRIPTORS, "person": ("person",)}[family]
         word = words[int(rng.integers(len(words)))]
         planted = subject_planted(family, word)
-        subject = {"sport": f"person playing {word}", "descriptor": f"{word} person"}.get(family, word)
+        subject = {"sport": f"person playing {word}", "descriptor": f"{word} person"}.get(
+            family, word
+        )
         pose = random_pose(rng)
     classes = _classes(rng, planted)
     if rng.random() < 0.25:
         # A caption that names a class is drawn with it, whatever was planted.
-        named = {a: int(rng.integers(n)) for a, n in (("gender", 2), ("race", 4), ("age", 2)) if rng.random() < 0.5}
+        named = {
+            a: int(rng.integers(n))
+            for a, n in (("gender", 2), ("race", 4), ("age", 2))
+            if rng.random() < 0.5
+        }
         classes |= named
         subject = f"{named_words(named)} {subject}"
     caption = f"a portrait of a {subject} {place}" if place else TEMPLATE.format(subject)
@@ -123,7 +130,7 @@ def captioned_portraits(n: int, *names: str | int, scenes: float = 0.06) -> Capt
     labels, boxes = np.zeros((n, 3), np.int64), np.zeros((n, 4), np.float32)
     landmarks, present = np.zeros((n, 5, 2), np.float32), np.zeros(n, bool)
     captions = []
-    for i in range(n):
+    for i in progress(range(n), label="drawing"):
         rng = _generator("captioned", *names, i)
         if rng.random() < scenes:
             kind = SCENES[int(rng.integers(len(SCENES)))]
@@ -151,18 +158,26 @@ def labelled_portraits(
     Float[np.ndarray, "n 4"],
     Float[np.ndarray, "n 5 2"],
 ]:
-    """Portraits with all cells of gender x race x age equally often: images, labels, boxes, landmarks."""
+    """Draw portraits in which all cells of gender x race x age are equally frequent.
+
+    Returns:
+        Images, labels (gender, race, age), boxes and landmarks (pixels).
+    """
     images = np.empty((n, size, size, 3), np.uint8)
     labels, boxes = np.empty((n, 3), np.int64), np.empty((n, 4), np.float32)
     landmarks = np.empty((n, 5, 2), np.float32)
     known = occupations()
-    for i in range(n):
+    for i in progress(range(n), label="drawing"):
         rng = _generator("labelled", *names, i)
         gender, race, age = np.unravel_index(i % 16, (2, 4, 2))
         labels[i] = gender, race, age
         look = random_look(rng, gender=int(gender), race=int(race), age=int(age))
         plain = rng.random() < 0.3
-        pose = random_pose(rng) if plain else _work_pose(rng, known[int(rng.integers(len(known)))], None)
+        pose = (
+            random_pose(rng)
+            if plain
+            else _work_pose(rng, known[int(rng.integers(len(known)))], None)
+        )
         drawing = draw(look, pose, size=size)
         images[i], boxes[i], landmarks[i] = drawing.image, drawing.box, drawing.landmarks
     return images, labels, boxes, landmarks

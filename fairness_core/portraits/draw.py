@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageDraw
+from PIL import ImageDraw
 
 from fairness_core.portraits.look import Look, Pose, random_look, random_pose
 from fairness_core.portraits.palette import Colour
@@ -85,34 +85,65 @@ def _face_outline(look: Look, grow: float = 0.0) -> np.ndarray:
     )
 
 
-def _hair_back(canvas: _Canvas, look: Look) -> None:
+def _long_back(canvas: _Canvas, look: Look) -> None:
     w, h = look.head_width, look.head_height
-    if look.hair_style == "long":
-        canvas.ellipse(0, -0.02, w + 0.060, h + 0.030, look.hair)
-        side = np.array([[-w - 0.058, 0.0], [w + 0.058, 0.0], [w + 0.07, 0.42], [-w - 0.07, 0.42]])
-        canvas.polygon(side, look.hair)
-    elif look.hair_style == "wavy":
-        canvas.ellipse(0, -0.02, w + 0.062, h + 0.030, look.hair)
-        for i in range(4):
-            for sign in (-1, 1):
-                canvas.ellipse(sign * (w + 0.015), 0.02 + 0.1 * i, 0.068, 0.075, look.hair)
-    elif look.hair_style == "bob":
-        canvas.ellipse(0, 0.0, w + 0.062, h + 0.01, look.hair)
-        side = np.array([[-w - 0.06, 0.0], [w + 0.06, 0.0], [w + 0.055, 0.25], [-w - 0.055, 0.25]])
-        canvas.polygon(side, look.hair)
-    elif look.hair_style == "bun":
-        canvas.ellipse(0, -h - 0.045, 0.095, 0.075, look.hair)
-        canvas.ellipse(0, -0.045, w + 0.028, h, look.hair)
-    elif look.hair_style == "curls":
-        for angle in range(150, 391, 20):
-            a = math.radians(angle)
-            canvas.ellipse(
-                (w + 0.03) * math.cos(a), -0.05 + (h + 0.0) * math.sin(a), 0.075, 0.075, look.hair
-            )
-    elif look.hair_style in ("short", "side"):
-        canvas.ellipse(0, -0.05, w + 0.022, h - 0.005, look.hair)
-    elif look.hair_style == "crop":
-        canvas.ellipse(0, -0.045, w + 0.010, h - 0.018, look.hair)
+    canvas.ellipse(0, -0.02, w + 0.060, h + 0.030, look.hair)
+    side = np.array([[-w - 0.058, 0.0], [w + 0.058, 0.0], [w + 0.07, 0.42], [-w - 0.07, 0.42]])
+    canvas.polygon(side, look.hair)
+
+
+def _wavy_back(canvas: _Canvas, look: Look) -> None:
+    w, h = look.head_width, look.head_height
+    canvas.ellipse(0, -0.02, w + 0.062, h + 0.030, look.hair)
+    for i in range(4):
+        for sign in (-1, 1):
+            canvas.ellipse(sign * (w + 0.015), 0.02 + 0.1 * i, 0.068, 0.075, look.hair)
+
+
+def _bob_back(canvas: _Canvas, look: Look) -> None:
+    w, h = look.head_width, look.head_height
+    canvas.ellipse(0, 0.0, w + 0.062, h + 0.01, look.hair)
+    side = np.array([[-w - 0.06, 0.0], [w + 0.06, 0.0], [w + 0.055, 0.25], [-w - 0.055, 0.25]])
+    canvas.polygon(side, look.hair)
+
+
+def _bun_back(canvas: _Canvas, look: Look) -> None:
+    w, h = look.head_width, look.head_height
+    canvas.ellipse(0, -h - 0.045, 0.095, 0.075, look.hair)
+    canvas.ellipse(0, -0.045, w + 0.028, h, look.hair)
+
+
+def _curls_back(canvas: _Canvas, look: Look) -> None:
+    w, h = look.head_width, look.head_height
+    for angle in range(150, 391, 20):
+        a = math.radians(angle)
+        x, y = (w + 0.03) * math.cos(a), -0.05 + h * math.sin(a)
+        canvas.ellipse(x, y, 0.075, 0.075, look.hair)
+
+
+def _short_back(canvas: _Canvas, look: Look) -> None:
+    canvas.ellipse(0, -0.05, look.head_width + 0.022, look.head_height - 0.005, look.hair)
+
+
+def _crop_back(canvas: _Canvas, look: Look) -> None:
+    canvas.ellipse(0, -0.045, look.head_width + 0.010, look.head_height - 0.018, look.hair)
+
+
+HAIR_BACK = {
+    "long": _long_back,
+    "wavy": _wavy_back,
+    "bob": _bob_back,
+    "bun": _bun_back,
+    "curls": _curls_back,
+    "short": _short_back,
+    "side": _short_back,
+    "crop": _crop_back,
+}
+
+
+def _hair_back(canvas: _Canvas, look: Look) -> None:
+    if look.hair_style in HAIR_BACK:
+        HAIR_BACK[look.hair_style](canvas, look)
 
 
 def _hair_front(canvas: _Canvas, look: Look) -> None:
@@ -246,4 +277,3 @@ def draw(look: Look, pose: Pose, *, size: int = 32) -> Drawing:
         box=box.astype(np.float32),
         landmarks=(canvas.place(points) * size).astype(np.float32),
     )
-

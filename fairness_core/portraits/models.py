@@ -36,7 +36,8 @@ def resolve(name: str) -> Path:
     folder = Path(name)
     if not folder.is_dir():
         raise ModelError(
-            "A model folder does not exist", given=name,
+            "A model folder does not exist",
+            given=name,
             do="give a local folder in the layout its library saves, or portraits:NAME",
         )
     return folder

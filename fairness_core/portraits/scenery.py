@@ -36,12 +36,16 @@ def paint_background(
         for i in range(5):
             for j in range(5):
                 x, y = (i + 0.5) * side / 5, (j + 0.5) * side / 5
-                pen.ellipse([x - side * 0.04, y - side * 0.04, x + side * 0.04, y + side * 0.04], soft)
+                pen.ellipse(
+                    [x - side * 0.04, y - side * 0.04, x + side * 0.04, y + side * 0.04], soft
+                )
     return image
 
 
 def _colour(rng: np.random.Generator, base: Colour, spread: float = 14.0) -> Colour:
-    red, green, blue = (int(v) for v in np.clip(np.asarray(base) + rng.normal(0, spread, 3), 0, 255))
+    red, green, blue = (
+        int(v) for v in np.clip(np.asarray(base) + rng.normal(0, spread, 3), 0, 255)
+    )
     return red, green, blue
 
 
@@ -72,18 +76,26 @@ def draw_scene(
             pen.ellipse(box(dx - 0.17, y - 0.14, dx + 0.17, y + 0.2), _colour(rng, (54, 118, 60)))
     elif kind == "house":
         pen.rectangle(box(-0.26, 0.46, 0.26, 0.84), fill=_colour(rng, (205, 180, 150)))
-        roof = [((x + dx * s) * side, y * side) for dx, y in ((-0.33, 0.47), (0.33, 0.47), (0, 0.2))]
+        roof = [
+            ((x + dx * s) * side, y * side) for dx, y in ((-0.33, 0.47), (0.33, 0.47), (0, 0.2))
+        ]
         pen.polygon(roof, fill=_colour(rng, (160, 64, 50)))
         pen.rectangle(box(-0.06, 0.62, 0.06, 0.84), fill=_colour(rng, (86, 60, 44)))
     elif kind == "boat":
         pen.rectangle([0, 0.62 * side, side, side], fill=_colour(rng, (60, 110, 160)))
-        hull = [((x + a * s) * side, b * side) for a, b in ((-0.3, 0.6), (0.3, 0.6), (0.2, 0.74), (-0.2, 0.74))]
+        hull = [
+            ((x + a * s) * side, b * side)
+            for a, b in ((-0.3, 0.6), (0.3, 0.6), (0.2, 0.74), (-0.2, 0.74))
+        ]
         pen.polygon(hull, fill=_colour(rng, (120, 60, 44)))
         sail = [((x + a * s) * side, b * side) for a, b in ((0, 0.14), (0, 0.56), (0.26, 0.56))]
         pen.polygon(sail, fill=_colour(rng, (240, 238, 230), 6))
     elif kind == "mountain":
         for dx, peak in ((-0.2, 0.3), (0.2, 0.2)):
-            hill = [((x + a * s) * side, b * side) for a, b in ((dx - 0.4, 0.76), (dx + 0.4, 0.76), (dx, peak))]
+            hill = [
+                ((x + a * s) * side, b * side)
+                for a, b in ((dx - 0.4, 0.76), (dx + 0.4, 0.76), (dx, peak))
+            ]
             pen.polygon(hill, fill=_colour(rng, (110, 112, 126)))
     elif kind == "lamp":
         pen.rectangle(box(-0.025, 0.3, 0.025, 0.86), fill=_colour(rng, (50, 52, 58)))

@@ -45,7 +45,12 @@ def build_tokenizer(folder: Path, captions: Iterable[str]) -> CLIPTokenizer:
     lines = ["#version: 0.2", *(" ".join(pair) for pair in merges)]
     (folder / "merges.txt").write_text("\n".join(lines) + "\n")
     tokenizer = CLIPTokenizer(
-        vocab=vocabulary, merges=merges, bos_token=START, eos_token=END, unk_token=END, pad_token=END,
+        vocab=vocabulary,
+        merges=merges,
+        bos_token=START,
+        eos_token=END,
+        unk_token=END,
+        pad_token=END,
         model_max_length=MAX_LENGTH,
     )
     tokenizer.save_pretrained(folder)

@@ -169,7 +169,9 @@ def subject_planted(family: str, subject: str) -> dict[str, tuple[float, ...]]:
     if family not in tables:
         return {"gender": (0.5, 0.5), "race": (0.4, 0.2, 0.2, 0.2), "age": (0.65, 0.35)}
     place = tables[family].index(subject)
-    male = _sigmoid((1.6, -1.2, 0.6, 1.0, 1.8, -1.8, 0.4, 0.9)[place] * (1 if family == "sport" else -0.7))
+    male = _sigmoid(
+        (1.6, -1.2, 0.6, 1.0, 1.8, -1.8, 0.4, 0.9)[place] * (1 if family == "sport" else -0.7)
+    )
     race = np.asarray(BASE_RACE) + 0.5 * np.cos(place * 1.3 + np.arange(4) * 1.7)
     old = _sigmoid(BASE_OLD + 0.6 * float(np.sin(place * 2.1)))
     return {"gender": (1 - male, male), "race": _softmax(race), "age": (1 - old, old)}
@@ -193,11 +195,18 @@ def with_article(text: str) -> str:
 
 
 def _row(
-    split: str, family: str, subject: str, prompt: str,
-    planted: dict[str, tuple[float, ...]] | None = None, named: dict[str, int] | None = None,
+    split: str,
+    family: str,
+    subject: str,
+    prompt: str,
+    planted: dict[str, tuple[float, ...]] | None = None,
+    named: dict[str, int] | None = None,
 ) -> dict[str, object]:
     row: dict[str, object] = {
-        "prompt": prompt, "split": split, "family": family, "subject": subject,
+        "prompt": prompt,
+        "split": split,
+        "family": family,
+        "subject": subject,
     }
     for attribute in ATTRIBUTES.attributes:
         index = (named or {}).get(attribute.name)
@@ -253,7 +262,9 @@ def catalog() -> pd.DataFrame:
     rows += [_row("scenes", "scene", kind, f"a picture of a {kind}") for kind in SCENES]
     frame = pd.DataFrame(rows)
     number = frame.groupby("split").cumcount()
-    frame.insert(0, "prompt_id", [f"{s}-{n:04d}" for s, n in zip(frame["split"], number, strict=True)])
+    frame.insert(
+        0, "prompt_id", [f"{s}-{n:04d}" for s, n in zip(frame["split"], number, strict=True)]
+    )
     return frame
 
 

@@ -1,0 +1,26 @@
+"""Finetuning: ``step`` is the page to read; the rest keeps it going."""
+
+from __future__ import annotations
+
+from fairness_core.training.checkpoint import clear_checkpoints
+from fairness_core.training.loop import Finetuned, Schedule, finetune, prompt_of_iteration
+from fairness_core.training.step import (
+    Models,
+    Settings,
+    StepResult,
+    original_images,
+    training_step,
+)
+
+__all__ = [
+    "Finetuned",
+    "Models",
+    "Schedule",
+    "Settings",
+    "StepResult",
+    "clear_checkpoints",
+    "finetune",
+    "original_images",
+    "prompt_of_iteration",
+    "training_step",
+]
