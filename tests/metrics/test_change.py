@@ -1,0 +1,97 @@
+"""Two models on the same prompts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fairness_core.errors import ArtifactError, ConfigError, FaceError, TargetError
+from fairness_core.metrics import fair_floor, paired_change
+from tests.helpers.close import FLOAT64, assert_close
+
+HALF = (0.5, 0.5)
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def draw(shares: np.ndarray, n: int, seed: int) -> np.ndarray:
+    return rng(seed).multinomial(n, np.stack([shares, 1 - shares], axis=1))
+
+
+def test_estimates_by_hand():
+    before = np.array([[40, 0], [36, 4], [0, 0]])
+    after = np.array([[24, 16], [20, 20], [20, 20]])
+    change = paired_change(before, after, HALF, rng=rng())
+    floor = fair_floor(np.array([40]), HALF)
+    assert_close(change.before.estimate, 0.9, FLOAT64)
+    assert_close(change.after.estimate, 0.1, FLOAT64)
+    assert_close(change.difference.estimate, -0.8, FLOAT64)
+    assert_close([change.floor_before, change.floor_after], [floor, floor], FLOAT64)
+    assert change.reduction is not None
+    assert_close(change.reduction.estimate, 1 - (0.1 - floor) / (0.9 - floor), FLOAT64)
+    assert (change.prompts, change.dropped) == (2, 1)
+
+
+def test_a_clear_change_is_told_from_none():
+    shares = rng(7).uniform(0.75, 1.0, 24)
+    before, again = draw(shares, 40, 1), draw(shares, 40, 2)
+    better = draw(0.5 + (shares - 0.5) * 0.3, 40, 3)
+    same = paired_change(before, again, HALF, rng=rng())
+    assert same.difference.low < 0 < same.difference.high
+    assert same.reduction is not None
+    assert same.reduction.low < 0 < same.reduction.high
+    change = paired_change(before, better, HALF, rng=rng())
+    assert change.difference.high < -0.2
+    assert change.reduction is not None
+    assert 0.5 < change.reduction.low < change.reduction.estimate < change.reduction.high
+
+
+def test_pairing_cancels_differences_between_prompts():
+    """Prompts between 0 and 1, each better by the same amount: the change is far better known."""
+    before = np.array([[100 + 4 * i, 100 - 4 * i] for i in range(4, 25)])
+    after = before + np.array([-12, 12])
+    change = paired_change(before, after, HALF, rng=rng())
+    alone = (change.before.high - change.before.low) ** 2
+    alone += (change.after.high - change.after.low) ** 2
+    assert (change.difference.high - change.difference.low) ** 2 < 0.5 * alone
+
+
+def test_nothing_to_reduce_where_the_base_is_fair():
+    fair = np.tile([20, 20], (10, 1))
+    assert paired_change(fair, fair, HALF, rng=rng()).reduction is None
+    barely = draw(np.full(10, 0.52), 40, 1)
+    assert paired_change(barely, fair, HALF, rng=rng()).reduction is None
+
+
+def test_floors_follow_the_numbers_of_faces():
+    before, after = np.array([[60, 20]] * 3), np.array([[6, 4]] * 3)
+    change = paired_change(before, after, HALF, rng=rng())
+    assert_close(change.floor_before, fair_floor(np.array([80]), HALF), FLOAT64)
+    assert_close(change.floor_after, fair_floor(np.array([10]), HALF), FLOAT64)
+
+
+def test_same_seed_same_intervals():
+    before, after = draw(np.linspace(0.6, 1, 12), 40, 1), draw(np.linspace(0.5, 0.6, 12), 40, 2)
+    first, again = (paired_change(before, after, HALF, rng=rng(), resamples=1500) for _ in range(2))
+    assert first == again
+
+
+def test_bad_input_is_refused():
+    counts = np.array([[3, 1], [2, 2]])
+    with pytest.raises(TargetError, match="3 shares for 2 classes"):
+        paired_change(counts, counts, (0.2, 0.3, 0.5), rng=rng())
+    with pytest.raises(TargetError, match="do not sum to 1"):
+        paired_change(counts, counts, (0.2, 0.3), rng=rng())
+    with pytest.raises(FaceError, match="No prompt has a face"):
+        paired_change(counts, counts * 0, HALF, rng=rng())
+    with pytest.raises(ConfigError, match="at least one resample"):
+        paired_change(counts, counts, HALF, rng=rng(), resamples=0)
+
+
+def test_tables_must_match():
+    # The test run checks shapes before the function does: take that check off.
+    bare = getattr(paired_change, "__wrapped__", paired_change)
+    with pytest.raises(ArtifactError, match="differ in prompts or classes"):
+        bare(np.ones((2, 2), int), np.ones((3, 2), int), HALF, rng=rng())
