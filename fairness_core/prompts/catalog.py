@@ -21,7 +21,16 @@ __all__ = [
     "select",
 ]
 
-SPLITS = ("train", "validation", "test", "other", "named", "scene")
+SPLITS = (
+    "train",
+    "validation",
+    "test",
+    "named",
+    "sports",
+    "descriptors",
+    "styles",
+    "scenes",
+)
 FAMILIES = ("occupation", "sport", "descriptor", "style", "named", "scene")
 COLUMNS = ("prompt_id", "prompt", "split", "family", "subject")
 SUM_TOLERANCE = 1e-4

@@ -1,0 +1,11 @@
+"""Export: what stock diffusers loads."""
+
+from fairness_core.export.bundle import (
+    BUNDLE_KIND,
+    WEIGHTS_FILE,
+    load_bundle,
+    weights_sha256,
+    write_bundle,
+)
+
+__all__ = ["BUNDLE_KIND", "WEIGHTS_FILE", "load_bundle", "weights_sha256", "write_bundle"]
