@@ -1,0 +1,32 @@
+"""The typed parameters of a run."""
+
+from fairness_core.config.load import load, schema
+from fairness_core.config.schema import (
+    AttributeEntry,
+    CalibrateClassifier,
+    EvaluateBias,
+    Finetune,
+    GenerateImages,
+    GeneratePrompts,
+    Models,
+    Params,
+    Publish,
+    Report,
+    Run,
+)
+
+__all__ = [
+    "AttributeEntry",
+    "CalibrateClassifier",
+    "EvaluateBias",
+    "Finetune",
+    "GenerateImages",
+    "GeneratePrompts",
+    "Models",
+    "Params",
+    "Publish",
+    "Report",
+    "Run",
+    "load",
+    "schema",
+]

@@ -1,0 +1,155 @@
+"""What values must hold between them, each checked as soon as the values it needs are sound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fairness_core.attributes import AttributeSpace
+from fairness_core.config.nearest import nearest
+from fairness_core.config.source import Place, Problem
+from fairness_core.errors import EvenhandError
+
+__all__ = ["cross_check"]
+
+
+class UnsoundError(LookupError):
+    """A value that a check needs is missing or has a problem of its own."""
+
+
+@dataclass(frozen=True)
+class Sound:
+    """Reads values by dotted path; those with a problem at, above or below them are unsound."""
+
+    values: Mapping[str, Any]
+    problems: tuple[Place, ...]
+
+    def __call__(self, path: str) -> Any:
+        """The value at that path.
+
+        Raises:
+            UnsoundError: It is missing or has a problem.
+        """
+        place: Place = tuple(path.split("."))
+        for bad in self.problems:
+            shared = min(len(bad), len(place))
+            if bad[:shared] == place[:shared]:
+                raise UnsoundError(path)
+        value: Any = self.values
+        for key in place:
+            if not isinstance(value, dict) or key not in value:
+                raise UnsoundError(path)
+            value = value[key]
+        return value
+
+    def names(self) -> list[str]:
+        """Names of the attributes, whether their entries are sound or not."""
+        attributes = self.values.get("attributes")
+        if not isinstance(attributes, dict):
+            raise UnsoundError("attributes")
+        return [str(name) for name in attributes]
+
+
+Check = Callable[[Sound], Iterator[tuple[str, str]]]
+
+
+def _targets(get: Sound) -> Iterator[tuple[str, str]]:
+    for name in get.names():
+        try:
+            entry = get(f"attributes.{name}")
+            AttributeSpace.from_mapping({name: entry})
+        except EvenhandError as error:
+            given = "" if error.given is None else f"; given {error.given}"
+            yield f"attributes.{name}", f"{error.what}{given}; {error.do}"
+        except UnsoundError:
+            continue
+
+
+def _align(get: Sound) -> Iterator[tuple[str, str]]:
+    align, known = get("finetune.align"), get.names()
+    for name in align:
+        if name not in known:
+            yield "finetune.align", f"'{name}' is not an attribute{nearest(name, known)}"
+    if len(set(align)) < len(align):
+        yield "finetune.align", f"an attribute is named twice; given {align}"
+
+
+def _factors(key: str) -> Check:
+    def check(get: Sound) -> Iterator[tuple[str, str]]:
+        factors, known = get(f"finetune.{key}"), get.names()
+        unknown = [name for name in factors if name not in known]
+        for name in unknown:
+            yield f"finetune.{key}.{name}", f"is not an attribute{nearest(name, known)}"
+        for name in get("finetune.align"):
+            if name not in factors and name in known and not unknown:
+                yield f"finetune.{key}", f"has no value for '{name}', which is aligned"
+
+    return check
+
+
+def _networks(get: Sound) -> Iterator[tuple[str, str]]:
+    audit = get("calibrate_classifier.audit_network")
+    if audit == get("calibrate_classifier.train_network"):
+        yield (
+            "calibrate_classifier.audit_network",
+            f"must differ from train_network, whose mistakes it would repeat; given {audit}",
+        )
+
+
+def _checkpoints(get: Sound) -> Iterator[tuple[str, str]]:
+    every, iterations = get("finetune.checkpoint_every"), get("finetune.iterations")
+    if every > iterations:
+        yield (
+            "finetune.checkpoint_every",
+            f"must be at most finetune.iterations = {iterations}; given {every}",
+        )
+
+
+def _steps(get: Sound) -> Iterator[tuple[str, str]]:
+    first, last = get("finetune.steps")
+    if first > last:
+        yield "finetune.steps", f"the first must not exceed the last; given [{first}, {last}]"
+
+
+def _gradient_steps(get: Sound) -> Iterator[tuple[str, str]]:
+    chosen, steps = get("finetune.gradient_steps"), get("finetune.steps")
+    if chosen is not None and chosen > min(steps):
+        yield (
+            "finetune.gradient_steps",
+            f"must be at most the fewest sampling steps, {min(steps)}; given {chosen}",
+        )
+
+
+def _trained(get: Sound) -> Iterator[tuple[str, str]]:
+    if not get("finetune.train_text_encoder") and not get("finetune.train_unet"):
+        yield (
+            "finetune.train_text_encoder",
+            "nothing is trained: set train_text_encoder or train_unet to true",
+        )
+
+
+CHECKS: tuple[Check, ...] = (
+    _targets,
+    _align,
+    _factors("factor1"),
+    _factors("factor2"),
+    _networks,
+    _checkpoints,
+    _steps,
+    _gradient_steps,
+    _trained,
+)
+
+
+def cross_check(values: Mapping[str, Any], problems: list[Problem]) -> list[Problem]:
+    """Problems between values, given those that single values have."""
+    get = Sound(values, tuple(problem.place for problem in problems))
+    found = []
+    for check in CHECKS:
+        try:
+            for path, message in check(get):
+                found.append(Problem(tuple(path.split(".")), message))
+        except UnsoundError:
+            continue
+    return found

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from fairness_core.config import load
+from fairness_core.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["finetune.align=[gender, rac]"], "finetune.align: 'rac' is not an attribute; did you "
+         "mean 'race'?"),
+        (["finetune.align=[gender, gender]"], "finetune.align: an attribute is named twice"),
+        (["finetune.align=[gender, race, age]", "finetune.factor2.age=1"],
+         "finetune.factor1: has no value for 'age', which is aligned"),
+        (["finetune.factor2.agge=0.5"], "finetune.factor2.agge: is not an attribute; did you mean "
+         "'age'?"),
+        (["calibrate_classifier.train_network=mobilenet"],
+         "calibrate_classifier.audit_network: must differ"),
+        (["finetune.iterations=10"], "finetune.checkpoint_every: must be at most "
+         "finetune.iterations = 10; given 25"),
+        (["finetune.steps=[12, 11]"], "finetune.steps: the first must not exceed the last"),
+        (["finetune.gradient_steps=10"], "finetune.gradient_steps: must be at most the fewest "
+         "sampling steps, 9; given 10"),
+        (["finetune.train_text_encoder=false"], "nothing is trained"),
+    ],
+)  # fmt: skip
+def test_values_must_fit_together(repository, overrides, message):
+    with pytest.raises(ConfigError, match="params.yaml has one problem") as caught:
+        load(repository / "tests" / "data" / "params.yaml", overrides)
+    assert message in re.sub(r" \(line \d+\)", "", str(caught.value))
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["finetune.gradient_steps=9"],
+        ["finetune.gradient_steps=null"],
+        ["finetune.steps=[9, 9]"],
+        ["finetune.iterations=25"],
+        ["finetune.train_text_encoder=false", "finetune.train_unet=true"],
+        ["finetune.align=[race]"],
+        ["finetune.align=[age]", "finetune.factor1.age=0.6", "finetune.factor2.age=0.3"],
+        ["attributes.gender.target=[0.3, 0.7]"],
+    ],
+)
+def test_values_at_the_edge_fit(repository, overrides):
+    load(repository / "tests" / "data" / "params.yaml", overrides)
+
+
+def test_a_value_with_a_problem_of_its_own_causes_no_other(repository):
+    overrides = ["finetune.steps=[x, 11]", "finetune.iterations=many", "finetune.align=3"]
+    with pytest.raises(ConfigError, match="has 3 problems") as caught:
+        load(repository / "tests" / "data" / "params.yaml", overrides)
+    assert "checkpoint_every" not in str(caught.value)
+    assert "gradient_steps" not in str(caught.value)
+
+
+def test_sound_values_are_checked_beside_unsound_ones(repository):
+    overrides = ["finetune.rank=0", "finetune.steps=[12, 11]", "attributes.age.target=[0.5, 0.6]"]
+    with pytest.raises(ConfigError, match="has 3 problems") as caught:
+        load(repository / "tests" / "data" / "params.yaml", overrides)
+    assert "finetune.steps: the first must not exceed" in str(caught.value)
+    assert "sums to 1.1" in str(caught.value)
