@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from fairness_core.training.checkpoint import clear_checkpoints
 from fairness_core.training.loop import Finetuned, Schedule, finetune, prompt_of_iteration
-from fairness_core.training.step import (
-    Models,
-    Settings,
-    StepResult,
-    original_images,
-    training_step,
-)
+from fairness_core.training.parts import Models, Settings, StepResult
+from fairness_core.training.step import original_images, training_step
 
 __all__ = [
     "Finetuned",

@@ -19,7 +19,8 @@ from fairness_core.runtime.seeds import generator, image_noise
 from fairness_core.training.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
 from fairness_core.training.ema import MovingAverage
 from fairness_core.training.optim import load_optimizer_state, new_optimizer, optimizer_state
-from fairness_core.training.step import Models, Settings, StepResult, training_step
+from fairness_core.training.parts import Models, Settings, StepResult
+from fairness_core.training.step import training_step
 
 __all__ = ["Finetuned", "Schedule", "finetune", "prompt_of_iteration"]
 

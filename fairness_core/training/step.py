@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -13,7 +12,6 @@ from torch import Tensor
 
 from fairness_core.alignment import make_targets, take_rows
 from fairness_core.attributes import AttributeSpace
-from fairness_core.classifiers import AttributeClassifier
 from fairness_core.diffusion import (
     DiffusionStack,
     accumulate_gradient,
@@ -25,80 +23,13 @@ from fairness_core.diffusion import (
     step_weights,
     trainable,
 )
-from fairness_core.embeddings import ImageSelfEncoder, ImageTextEncoder
-from fairness_core.faces import FaceDetector, crop_faces, region_mask
-from fairness_core.losses import (
-    alignment_terms,
-    dynamic_weights,
-    region_factors,
-    scale_gradient,
-    semantic_loss,
-    total,
-)
 from fairness_core.runtime.distributed import World
-from fairness_core.training.perceive import Perceived, perceive
+from fairness_core.training.cotangent import loss_gradient
+from fairness_core.training.parts import Models, Settings, StepResult
+from fairness_core.training.perceive import perceive
 from fairness_core.types import Targets
 
-__all__ = ["Models", "Settings", "StepResult", "original_images", "training_step"]
-
-
-@dataclass(frozen=True)
-class Models:
-    """Everything an iteration looks through. Only the stack's adapters train."""
-
-    stack: DiffusionStack
-    detector: FaceDetector
-    classifier: AttributeClassifier
-    image_text: ImageTextEncoder
-    image_self: ImageSelfEncoder
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What an iteration is told; see params.yaml for units and ranges.
-
-    Attributes:
-        space: Attributes to align, with their targets.
-        guidance: g, at least 1.
-        gradient_steps: K of the S steps that get a gradient; all when None.
-        gradient_weights: exact, reference or unadjusted.
-        confidence: C: targets below it take no part.
-        transport_draws: Count vectors drawn for sampled joint targets.
-        lambda_image: Weight of the semantics loss.
-        factor1: Its factor where target and original class differ, per attribute.
-        factor2: Its gradient's further factor inside the face region, per attribute.
-        batch_size: Images per network call.
-    """
-
-    space: AttributeSpace
-    guidance: float
-    gradient_steps: int | None
-    gradient_weights: Any
-    confidence: float
-    transport_draws: int
-    lambda_image: float
-    factor1: Mapping[str, float]
-    factor2: Mapping[str, float]
-    batch_size: int
-
-
-@dataclass(frozen=True)
-class StepResult:
-    """What an iteration measured, over all processes.
-
-    Attributes:
-        losses: total, align, image and align_<attribute>.
-        shares: Per attribute, share of each class among the faces (argmax); NaN without faces.
-        used: Per attribute, share of the faces whose target was confident enough.
-        faces: Images with a face.
-        images: Images.
-    """
-
-    losses: dict[str, float]
-    shares: dict[str, tuple[float, ...]]
-    used: dict[str, float]
-    faces: int
-    images: int
+__all__ = ["original_images", "training_step"]
 
 
 @lru_cache(maxsize=64)
@@ -207,7 +138,7 @@ def training_step(
     # 4. loss, and its cotangent v = dL/dz_0
     first = world.shard(len(present)).start
     local = {name: take_rows(t, slice(first, first + n)) for name, t in targets.items()}
-    cotangent, losses = _loss_gradient(
+    cotangent, losses = loss_gradient(
         models,
         settings,
         trajectory.final,
@@ -241,62 +172,6 @@ def training_step(
         states.backward(gradient)
     world.sum_([p.grad for p in trainable(stack).values() if p.grad is not None])
     return _result(settings.space, losses, everyone, present, targets, world)
-
-
-def _loss_gradient(
-    models: Models,
-    settings: Settings,
-    latents: Float[Tensor, "n c h w"],
-    seen: Perceived,
-    originals: Float[Tensor, "n 3 y x"],
-    originally: Perceived,
-    targets: Mapping[str, Targets],
-    *,
-    n_faces: int,
-    n_images: int,
-) -> tuple[Float[Tensor, "n c h w"], dict[str, float]]:
-    """Compute v = dL/dz_0 of these rows, chunk by chunk, and the loss parts they add."""
-    cotangent, sums = torch.empty_like(latents), dict[str, float]()
-    weights = dynamic_weights(
-        targets, originally.classes, originally.faces.present, settings.factor1
-    )
-    factors = region_factors(
-        targets, originally.classes, originally.faces.present, settings.factor2
-    )
-    size = (originals.shape[-2], originals.shape[-1])
-    both = seen.faces.present & originally.faces.present
-    region = region_mask(seen.faces.boxes, originally.faces.boxes, both, size)
-    for start in range(0, len(latents), settings.batch_size):
-        rows = slice(start, start + settings.batch_size)
-        z = latents[rows].detach().requires_grad_()
-        images = decode(models.stack, z)
-        crops = crop_faces(
-            images,
-            seen.faces.boxes[rows],
-            seen.faces.present[rows],
-            size=models.classifier.input_size,
-        )
-        logits = models.classifier.logits(crops)
-        held = scale_gradient(images, region[rows], factors[rows])
-        with torch.no_grad():
-            was_text = models.image_text.image(originals[rows])
-            was_self = models.image_self.image(originals[rows])
-        parts = total(
-            {a: alignment_terms(logits[a], take_rows(t, rows)) for a, t in targets.items()},
-            semantic_loss(
-                models.image_text.image(held), was_text, models.image_self.image(held), was_self
-            ),
-            weights[rows],
-            lambda_image=settings.lambda_image,
-            n_faces=n_faces,
-            n_images=n_images,
-        )
-        (cotangent[rows],) = torch.autograd.grad(parts.total, z)
-        measured = {"total": parts.total, "align": parts.align, "image": parts.image}
-        measured |= {f"align_{a}": value for a, value in parts.per_attribute.items()}
-        for name, value in measured.items():
-            sums[name] = sums.get(name, 0.0) + float(value.detach())
-    return cotangent, sums
 
 
 def _result(

@@ -1,0 +1,73 @@
+"""What an iteration works with, is told, and gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fairness_core.attributes import AttributeSpace
+from fairness_core.classifiers import AttributeClassifier
+from fairness_core.diffusion import DiffusionStack, WeightMode
+from fairness_core.embeddings import ImageSelfEncoder, ImageTextEncoder
+from fairness_core.faces import FaceDetector
+
+__all__ = ["Models", "Settings", "StepResult"]
+
+
+@dataclass(frozen=True)
+class Models:
+    """Everything an iteration looks through. Only the stack's adapters train."""
+
+    stack: DiffusionStack
+    detector: FaceDetector
+    classifier: AttributeClassifier
+    image_text: ImageTextEncoder
+    image_self: ImageSelfEncoder
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an iteration is told; see params.yaml for units and ranges.
+
+    Attributes:
+        space: Attributes to align, with their targets.
+        guidance: g, at least 1.
+        gradient_steps: K of the S steps that get a gradient; all when None.
+        gradient_weights: exact, reference or unadjusted.
+        confidence: C: targets below it take no part.
+        transport_draws: Count vectors drawn for sampled joint targets.
+        lambda_image: Weight of the semantics loss.
+        factor1: Its factor where target and original class differ, per attribute.
+        factor2: Its gradient's further factor inside the face region, per attribute.
+        batch_size: Images per network call.
+    """
+
+    space: AttributeSpace
+    guidance: float
+    gradient_steps: int | None
+    gradient_weights: WeightMode
+    confidence: float
+    transport_draws: int
+    lambda_image: float
+    factor1: Mapping[str, float]
+    factor2: Mapping[str, float]
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What an iteration measured, over all processes.
+
+    Attributes:
+        losses: total, align, image and align_<attribute>.
+        shares: Per attribute, share of each class among the faces (argmax); NaN without faces.
+        used: Per attribute, share of the faces whose target was confident enough.
+        faces: Images with a face.
+        images: Images.
+    """
+
+    losses: dict[str, float]
+    shares: dict[str, tuple[float, ...]]
+    used: dict[str, float]
+    faces: int
+    images: int
