@@ -1,0 +1,1 @@
+"""Step: align the base model's adapters to the target distribution."""
