@@ -19,7 +19,16 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from fairness_core.runtime.seeds import generator, seed_for
 
-__all__ = ["SCHEDULE", "assemble", "new_denoiser", "new_vae", "train_denoiser", "train_vae"]
+__all__ = [
+    "SCHEDULE",
+    "assemble",
+    "encode_all",
+    "new_denoiser",
+    "new_vae",
+    "refine_decoder",
+    "train_denoiser",
+    "train_vae",
+]
 
 SCHEDULE = {
     "num_train_timesteps": 1000,
@@ -108,10 +117,7 @@ def train_vae(
             posterior.mean.shape, generator=source
         )
         out = vae.decode(latents).sample
-        edges = (out.diff(dim=3) - batch.diff(dim=3)).abs().mean() + (
-            out.diff(dim=2) - batch.diff(dim=2)
-        ).abs().mean()
-        loss = F.l1_loss(out, batch) + edges + 1e-5 * posterior.kl().mean()
+        loss = _difference(out, batch) + 1e-5 * posterior.kl().mean()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
@@ -119,6 +125,58 @@ def train_vae(
         schedule.step()
         on_step(step, float(loss.detach()))
     return vae.eval()
+
+
+def refine_decoder(
+    vae: AutoencoderKL,
+    images: Float[Tensor, "n 3 32 32"],
+    mean: Float[Tensor, "n 4 8 8"],
+    std: Float[Tensor, "n 4 8 8"],
+    *,
+    steps: int,
+    batch_size: int = 32,
+    on_step: OnStep,
+) -> AutoencoderKL:
+    """Train the decoder alone; the latents stay what they are, so the U-Net need not wait.
+
+    Args:
+        vae: As ``train_vae`` left it; changed in place.
+        images: In [-1, 1].
+        mean: Latent means, unscaled.
+        std: Latent standard deviations, unscaled.
+        steps: Optimiser steps.
+        batch_size: Images per step.
+        on_step: Called with (step, loss).
+    """
+    source = generator("portraits", "decoder-batches")
+    vae.requires_grad_(False)
+    decoder = [*vae.decoder.parameters(), *vae.post_quant_conv.parameters()]
+    for parameter in decoder:
+        parameter.requires_grad_(True)
+    optimizer = torch.optim.AdamW(decoder, lr=1.5e-3, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, 1.5e-3, total_steps=steps, pct_start=0.05
+    )
+    for step in range(steps):
+        rows = torch.randint(len(images), (batch_size,), generator=source)
+        noise = torch.randn(mean[rows].shape, generator=source)
+        latents = (mean[rows] + std[rows] * noise).contiguous(memory_format=torch.channels_last)
+        loss = _difference(vae.decode(latents).sample, images[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(decoder, 1.0)
+        optimizer.step()
+        schedule.step()
+        on_step(step, float(loss.detach()))
+    return vae.eval()
+
+
+def _difference(
+    shown: Float[Tensor, "n 3 32 32"], images: Float[Tensor, "n 3 32 32"]
+) -> Float[Tensor, ""]:
+    """Absolute error of the pixels and of their differences along both axes."""
+    edges = [(shown.diff(dim=d) - images.diff(dim=d)).abs().mean() for d in (2, 3)]
+    return F.l1_loss(shown, images) + edges[0] + edges[1]
 
 
 @torch.no_grad()
