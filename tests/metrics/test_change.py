@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fairness_core.errors import ArtifactError, ConfigError, FaceError, TargetError
-from fairness_core.metrics import fair_floor, paired_change
+from fairness_core.metrics import bias_interval, fair_floor, paired_change
 from tests.helpers.close import FLOAT64, assert_close
 
 HALF = (0.5, 0.5)
@@ -32,6 +32,19 @@ def test_estimates_by_hand():
     assert change.reduction is not None
     assert_close(change.reduction.estimate, 1 - (0.1 - floor) / (0.9 - floor), FLOAT64)
     assert (change.prompts, change.dropped) == (2, 1)
+
+
+def test_each_model_has_the_interval_it_has_alone():
+    fair = rng(5).multinomial(40, np.full(4, 0.25), size=24)
+    biased = rng(6).multinomial(40, (0.7, 0.1, 0.1, 0.1), size=24)
+    target = (0.25,) * 4
+    forth = paired_change(fair, biased, target, rng=rng())
+    assert forth.before == bias_interval(fair, rng=rng())
+    back = paired_change(biased, fair, target, rng=rng())
+    for found in (forth.before, back.after):
+        assert found.low < fair_floor(fair.sum(1), target) < found.high
+    assert back.reduction is not None
+    assert back.reduction.low < 1 < back.reduction.high
 
 
 def test_a_clear_change_is_told_from_none():
