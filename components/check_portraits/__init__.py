@@ -1,0 +1,1 @@
+"""Command: the drawn world's base model against the truth planted in it."""
