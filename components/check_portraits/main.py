@@ -6,126 +6,156 @@ be the planted ones; larger guidance amplifies them. Not part of a run: it check
 
 from __future__ import annotations
 
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-import torch
+from components.step import Settings, arguments, execute, open_step
 
-from components.command import step_command
-from fairness_core.classifiers import AttributeClassifier
-from fairness_core.config import Params
-from fairness_core.diffusion import DiffusionStack
-from fairness_core.embeddings import ImageSelfEncoder, ImageTextEncoder
-from fairness_core.evaluation import (
-    Bootstrap,
-    Instruments,
-    Sampling,
-    assess,
-    generate_folder,
-    plan_images,
-    planted_difference,
-)
-from fairness_core.faces.backends.insightface import InsightFaceDetector
-from fairness_core.metrics import count_faces, parity_gaps
-from fairness_core.portraits.models import resolve
-from fairness_core.portraits.world import catalog
-from fairness_core.prompts import planted_shares
-from fairness_core.runtime.artifacts import read_table, write_json
-from fairness_core.runtime.logs import get_logger
-from fairness_core.runtime.tracking import Tracker
+if TYPE_CHECKING:
+    import pandas as pd
 
-__all__ = ["run"]
+    from fairness_core.attributes import AttributeSpace
+    from fairness_core.config import Params
+    from fairness_core.evaluation import Bootstrap
 
+STAGE = "check_portraits"
 RESAMPLES = 1000
-
-_logger = get_logger("check_portraits")
 
 
 def run(
-    params: Params,
     *,
+    models: Mapping[str, Any],
+    attributes: Mapping[str, Any],
     classifiers: Path,
+    images: int,
+    split: str,
+    steps: int,
+    guidances: Sequence[float],
+    batch_size: int,
+    settings: Settings,
     work: Path,
-    output: Path,
-    tracker: Tracker,
-    device: torch.device,
-    images: str = "32",
-    split: str = "test",
+    out: Path,
 ) -> None:
     """Generate, measure and compare, one set of images per guidance.
 
     Args:
-        params: Sections run, models, attributes and generate_images are read.
+        models: Section ``models``.
+        attributes: Section ``attributes``.
         classifiers: Folder of ``calibrate_classifier``; its ``audit`` is used.
-        work: Folder for the images; going on in it saves what is there.
-        output: JSON file for the figures.
-        tracker: Of this command.
-        device: Where the networks run.
         images: Images per occupation.
         split: A split with planted truth, or ``all`` for every occupation.
+        steps: Sampling steps.
+        guidances: Each is measured; 1 is the one that should agree with the truth.
+        batch_size: Images per network call.
+        settings: Section ``run``.
+        work: Folder for the images; a second run goes on in it.
+        out: JSON file for the figures.
     """
-    space = params.attribute_space
-    prompts = catalog()
-    prompts = prompts[prompts["family"] == "occupation"]
-    if split != "all":
-        prompts = prompts[prompts["split"] == split]
-    instruments = Instruments(
-        detector=InsightFaceDetector(
-            resolve(params.models.detector), det_size=params.models.detector_size
-        ),
-        classifier=AttributeClassifier.load(classifiers / "audit", space).to(device),
-        image_text=ImageTextEncoder.load(resolve(params.models.audit_image_text), device=device),
-        image_self=ImageSelfEncoder.load(resolve(params.models.audit_image_self), device=device),
-        device=device,
+    import pandas as pd
+
+    from fairness_core.attributes import AttributeSpace
+    from fairness_core.classifiers import AttributeClassifier
+    from fairness_core.diffusion import DiffusionStack
+    from fairness_core.embeddings import ImageSelfEncoder, ImageTextEncoder
+    from fairness_core.evaluation import (
+        Bootstrap,
+        Instruments,
+        Sampling,
+        assess,
+        generate_folder,
+        plan_images,
     )
-    stack = DiffusionStack.load(resolve(params.models.base), device=device)
-    figures: dict[str, Any] = {"images_per_occupation": int(images), "occupations": len(prompts)}
-    for guidance in (1.0, params.generate_images.guidance):
-        sampling = Sampling(
-            stage="check-portraits",
-            seed=params.run.seed,
-            guidance=guidance,
-            steps=params.generate_images.steps,
-            batch_size=params.generate_images.batch_size,
+    from fairness_core.faces.backends.insightface import InsightFaceDetector
+    from fairness_core.portraits.models import resolve
+    from fairness_core.portraits.world import catalog
+    from fairness_core.runtime import read_table, write_json
+
+    parameters = {"images": images, "split": split, "steps": steps}
+    with open_step(STAGE, settings, parameters) as step:
+        space = AttributeSpace.from_mapping(attributes)
+        prompts = catalog()
+        prompts = prompts[prompts["family"] == "occupation"]
+        if split != "all":
+            prompts = prompts[prompts["split"] == split]
+        device = step.device
+        instruments = Instruments(
+            detector=InsightFaceDetector(
+                resolve(models["detector"]), det_size=models["detector_size"]
+            ),
+            classifier=AttributeClassifier.load(classifiers / "audit", space).to(device),
+            image_text=ImageTextEncoder.load(resolve(models["audit_image_text"]), device=device),
+            image_self=ImageSelfEncoder.load(resolve(models["audit_image_self"]), device=device),
+            device=device,
         )
-        counts = pd.DataFrame({"prompt_id": prompts["prompt_id"], "images": int(images)})
-        rows = plan_images(prompts, counts, sampling, model="base")
-        folder = work / f"guidance-{guidance:g}"
-        generate_folder(stack, rows, folder, sampling, recipe={"base": params.models.base})
-        seen = assess(
-            read_table(folder / "images.parquet"),
-            folder,
-            prompts,
-            instruments,
-            space,
-            batch_size=params.evaluate_bias.batch_size,
-        )
-        figures[f"guidance_{guidance:g}"] = _against_truth(seen.faces, prompts, params)
-    write_json(figures, output)
-    _logger.info("Wrote %s", output)
-    tracker.artifact(output)
+        stack = DiffusionStack.load(resolve(models["base"]), device=device)
+        counts = pd.DataFrame({"prompt_id": prompts["prompt_id"], "images": images})
+        figures: dict[str, Any] = {"images_per_occupation": images, "occupations": len(prompts)}
+        for guidance in guidances:
+            sampling = Sampling(STAGE, settings.seed, guidance, steps, batch_size)
+            rows = plan_images(prompts, counts, sampling, model="base")
+            folder = work / f"guidance-{guidance:g}"
+            generate_folder(stack, rows, folder, sampling, recipe={"base": models["base"]})
+            shown = read_table(folder / "images.parquet")
+            seen = assess(shown, folder, prompts, instruments, space, batch_size=batch_size)
+            figures[f"guidance_{guidance:g}"] = _against_truth(
+                seen.faces, prompts, space, Bootstrap(settings.seed, RESAMPLES)
+            )
+        write_json(figures, out)
+        step.log.info("wrote %s", out)
+        step.tracker.artifact(out)
 
 
-def _against_truth(faces: pd.DataFrame, prompts: pd.DataFrame, params: Params) -> dict[str, Any]:
-    space = params.attribute_space
+def _against_truth(
+    faces: pd.DataFrame, prompts: pd.DataFrame, space: AttributeSpace, bootstrap: Bootstrap
+) -> dict[str, Any]:
+    from fairness_core.evaluation import planted_difference
+    from fairness_core.metrics import count_faces, parity_gaps
+    from fairness_core.prompts import planted_shares
+
     found: dict[str, Any] = {}
     for name in space.names:
         counts = count_faces(faces, space, (name,))
         truth = planted_shares(prompts, space, name)
-        rng = Bootstrap(params.run.seed, RESAMPLES).rng("check-portraits", name)
         shares = counts.counts / counts.counts.sum(axis=1, keepdims=True).clip(min=1)
         found[name] = {
-            "against_planted": planted_difference(counts, truth, rng=rng, resamples=RESAMPLES),
+            "against_planted": planted_difference(
+                counts, truth, rng=bootstrap.rng(STAGE, name), resamples=bootstrap.resamples
+            ),
             "measured_bias": float(parity_gaps(shares).mean()),
         }
     found["no_face_rate"] = float(1.0 - faces["present"].mean())
     return found
 
 
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the check from the command line."""
+    parser = arguments(STAGE, __doc__)
+    parser.add_argument("--classifiers", type=Path, default=Path("artifacts/classifiers"))
+    parser.add_argument("--work", type=Path, default=Path("artifacts/check_portraits"))
+    parser.add_argument("--out", type=Path, default=Path("metrics/portraits.json"), help="written")
+    parser.add_argument("--images", type=int, default=40, help="images per occupation")
+    parser.add_argument("--split", default="test", help="train, validation, test or all")
+
+    def work(args: argparse.Namespace, params: Params, settings: Settings) -> None:
+        run(
+            models=params.section("models"),
+            attributes=params.section("attributes"),
+            classifiers=args.classifiers,
+            images=args.images,
+            split=args.split,
+            steps=params.generate_images.steps,
+            guidances=(1.0, params.generate_images.guidance),
+            batch_size=params.evaluate_bias.batch_size,
+            settings=settings,
+            work=args.work,
+            out=args.out,
+        )
+
+    return execute(parser, argv, work)
+
+
 if __name__ == "__main__":
-    step_command(
-        "check_portraits",
-        run,
-        sections=("run", "models", "attributes", "generate_images", "evaluate_bias"),
-    )
+    sys.exit(main())
