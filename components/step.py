@@ -1,0 +1,145 @@
+"""What every step's command line shares: parameters, one clear error, device, logs, tracking."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fairness_core.errors import EvenhandError
+
+if TYPE_CHECKING:
+    from logging import Logger
+
+    import torch
+
+    from fairness_core.config import Params
+    from fairness_core.runtime.tracking import Tracker
+
+__all__ = ["Settings", "Step", "arguments", "execute", "open_step"]
+
+QUIET = {
+    "DIFFUSERS_VERBOSITY": "error",
+    "HF_HUB_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRANSFORMERS_VERBOSITY": "error",
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Section ``run`` of params.yaml.
+
+    Attributes:
+        name: Names the MLflow experiment.
+        seed: Enters every seed.
+        device: auto, cpu or cuda.
+        threads: CPU threads.
+        tracking: Whether to log to MLflow.
+    """
+
+    name: str
+    seed: int
+    device: str
+    threads: int
+    tracking: bool
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a running step works with."""
+
+    device: torch.device
+    tracker: Tracker
+    log: Logger
+
+
+@contextmanager
+def open_step(name: str, settings: Settings, parameters: Mapping[str, Any]) -> Iterator[Step]:
+    """Set up logs, device, threads and tracking for a step, and say when it begins and ends.
+
+    With several processes only the first one tracks.
+
+    Args:
+        name: The step.
+        settings: Shared by all steps.
+        parameters: The step's own values, for the tracking server.
+    """
+    from fairness_core.runtime import configure, get_logger, prepare
+    from fairness_core.runtime.tracking import open_run
+
+    configure(name)
+    _no_bars_of_others()
+    device = prepare(settings.device, settings.threads)
+    log = get_logger(name.replace(" ", "."))
+    log.info("started on %s, CPU threads: %d", device, settings.threads)
+    began = time.monotonic()
+    with open_run(
+        name,
+        {"seed": settings.seed, **parameters},
+        enabled=settings.tracking and os.environ.get("RANK", "0") == "0",
+        experiment=settings.name,
+    ) as tracker:
+        yield Step(device, tracker, log)
+    log.info("done in %.1f s", time.monotonic() - began)
+
+
+def _no_bars_of_others() -> None:
+    """A bar for every file that transformers reads would bury the step's own lines."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+
+
+def arguments(step: str, about: str | None) -> argparse.ArgumentParser:
+    """A step's command line: ``--params`` and ``--set``; add the step's own paths to it."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m components.{step}.main",
+        description=about,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="parameter file")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        help="override one value; may be repeated",
+    )
+    return parser
+
+
+def execute(
+    parser: argparse.ArgumentParser,
+    argv: Sequence[str] | None,
+    work: Callable[[argparse.Namespace, Params, Settings], None],
+) -> int:
+    """Parse, load the parameters, work; an error that was raised on purpose becomes one message.
+
+    Args:
+        parser: From `arguments`.
+        argv: The command line without the program; None: the process's own.
+        work: Calls the step's ``run`` with the parsed options and the checked parameters.
+
+    Returns:
+        Exit status: 0, or 1 after an `EvenhandError`, whose text is all that is printed of it.
+    """
+    args = parser.parse_args(argv)
+    # Read once, when the libraries are first imported, which is why steps import them inside.
+    for key, value in QUIET.items():
+        os.environ.setdefault(key, value)
+    try:
+        from fairness_core.config import load
+
+        params = load(args.params, args.set)
+        work(args, params, Settings(**params.section("run")))
+    except EvenhandError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    return 0
