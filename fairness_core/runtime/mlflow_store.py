@@ -1,0 +1,166 @@
+"""The one place that talks to MLflow, which takes seconds to import and so is imported late."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fairness_core.errors import ConfigError
+from fairness_core.runtime.outbox import Message, RefusedError, UnreachableError
+from fairness_core.runtime.redact import without_secrets
+
+__all__ = ["MlflowStore"]
+
+METRICS_PER_REQUEST, PARAMS_PER_REQUEST = 1000, 100
+# Read by MLflow, whose own values wait for a lost server for minutes, and the training with them.
+DEFAULTS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+}
+DENIED = {401, 403}
+PASSING = {*DENIED, 408, 409, 425, 429}  # of the 4xx: worth another try
+
+
+class MlflowStore:
+    """One MLflow run, made when the store can first be reached.
+
+    Args:
+        experiment: Name of the MLflow experiment, made if it does not exist.
+        name: Name of the run.
+        tags: Its tags.
+        started: Milliseconds since 1970.
+
+    Raises:
+        ConfigError: MLflow is not installed.
+    """
+
+    def __init__(self, experiment: str, name: str, tags: Mapping[str, str], started: int) -> None:
+        for key, value in DEFAULTS.items():
+            os.environ.setdefault(key, value)
+        try:
+            import mlflow
+        except ImportError as error:
+            raise ConfigError(
+                "Tracking is on and MLflow is not installed",
+                do="install evenhand[tracking], or set run.tracking to false",
+            ) from error
+        # The outbox says once that a server is gone; urllib3 would at every try.
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+        self._mlflow = mlflow
+        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd()}/mlflow.db"
+        self._experiment, self._name = experiment, name
+        self._tags, self._started = dict(tags), started
+        self._client: Any = None
+        self.run_id: str | None = None
+
+    @property
+    def remote(self) -> bool:
+        """Whether the store is a server, which may be away for a while."""
+        return self.uri.startswith(("http://", "https://"))
+
+    def open(self) -> None:
+        """Make the run.
+
+        Raises:
+            UnreachableError: A server does not answer.
+            ConfigError: Any other reason: a wrong address, no permission, a damaged store.
+        """
+        try:
+            with self._translated():
+                self._open()
+        except (RefusedError, UnreachableError) as error:
+            cause = error.__cause__
+            status = getattr(cause, "get_http_status_code", lambda: 500)()
+            if self.remote and isinstance(error, UnreachableError) and status not in DENIED:
+                raise
+            raise ConfigError(
+                f"The tracking store cannot be used: {error}",
+                given=without_secrets(self.uri),
+                do="correct MLFLOW_TRACKING_URI, or set run.tracking to false",
+            ) from cause
+
+    def _open(self) -> None:
+        if self._client is None:
+            self._client = self._mlflow.MlflowClient(tracking_uri=self.uri)
+        found = self._client.get_experiment_by_name(self._experiment)
+        if found is None:
+            experiment = self._client.create_experiment(self._experiment)
+        else:
+            experiment = found.experiment_id
+        run = self._client.create_run(
+            experiment, start_time=self._started, tags=self._tags, run_name=self._name
+        )
+        self.run_id = run.info.run_id
+
+    def send(self, messages: Sequence[Message]) -> None:
+        """Deliver messages of one kind.
+
+        Raises:
+            UnreachableError: Not now.
+            RefusedError: Never.
+        """
+        with self._translated():
+            if self.run_id is None:
+                self._open()
+            getattr(self, f"_send_{messages[0].kind}")(messages)
+
+    def _send_metrics(self, messages: Sequence[Message]) -> None:
+        metrics = [
+            self._mlflow.entities.Metric(name, value, message.time, message.step)
+            for message in messages
+            for name, value in message.content.items()
+        ]
+        for start in range(0, len(metrics), METRICS_PER_REQUEST):
+            part = metrics[start : start + METRICS_PER_REQUEST]
+            self._client.log_batch(self.run_id, metrics=part)
+
+    def _send_params(self, messages: Sequence[Message]) -> None:
+        params = [
+            self._mlflow.entities.Param(name, value)
+            for message in messages
+            for name, value in message.content.items()
+        ]
+        for start in range(0, len(params), PARAMS_PER_REQUEST):
+            part = params[start : start + PARAMS_PER_REQUEST]
+            self._client.log_batch(self.run_id, params=part)
+
+    def _send_artifact(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            path, folder = Path(message.content["path"]), message.content["folder"] or None
+            if not path.exists():
+                raise RefusedError(f"{path} is gone")
+            log = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
+            log(self.run_id, str(path), folder)
+
+    def _send_end(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            status = message.content["status"]
+            self._client.set_terminated(self.run_id, status, message.time)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """MLflow's errors as ours: refused for good, or out of reach for now."""
+        try:
+            yield
+        except (RefusedError, UnreachableError):
+            raise
+        except self._mlflow.MlflowException as error:
+            status = error.get_http_status_code()
+            lasting = 400 <= status < 500 and status not in PASSING
+            raise (RefusedError if lasting else UnreachableError)(_brief(error)) from error
+        # Databases and artifact stores raise errors of their own libraries, which are theirs to
+        # choose; none of them may stop a training run.
+        except Exception as error:
+            raise UnreachableError(_brief(error)) from error
+
+
+def _brief(error: Exception) -> str:
+    text = without_secrets(" ".join(str(error).split())) or type(error).__name__
+    return text if len(text) <= 300 else text[:297] + "..."
