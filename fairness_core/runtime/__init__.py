@@ -1,4 +1,4 @@
-"""What every step needs around its work: seeds, devices, files and logs."""
+"""What every step needs around its work: seeds, devices, processes, files, logs, tracking."""
 
 from fairness_core.runtime.artifacts import (
     atomic_file,
@@ -13,10 +13,14 @@ from fairness_core.runtime.artifacts import (
     write_table,
 )
 from fairness_core.runtime.device import as_dtype, prepare
+from fairness_core.runtime.distributed import World
 from fairness_core.runtime.logs import configure, get_logger, progress
 from fairness_core.runtime.seeds import generator, image_noise, noise, seed_for
+from fairness_core.runtime.tracking import Tracker, open_run
 
 __all__ = [
+    "Tracker",
+    "World",
     "as_dtype",
     "atomic_file",
     "atomic_folder",
@@ -25,6 +29,7 @@ __all__ = [
     "get_logger",
     "image_noise",
     "noise",
+    "open_run",
     "prepare",
     "progress",
     "read_json",
