@@ -36,7 +36,6 @@ SCHEDULE = {
     "beta_end": 0.012,
     "beta_schedule": "scaled_linear",
 }
-EMA = 0.9995
 OnStep = Callable[[int, float], None]
 
 
@@ -189,37 +188,44 @@ def encode_all(
 
 
 def train_denoiser(
+    text: CLIPTextModel,
+    unet: UNet2DConditionModel,
     mean: Float[Tensor, "n 4 8 8"],
     std: Float[Tensor, "n 4 8 8"],
     tokens: Int[Tensor, "n t"],
     empty: Int[Tensor, " t"],
-    vocabulary: int,
     *,
+    name: str,
     steps: int,
-    batch_size: int = 128,
+    learning_rate: float,
+    average: float,
+    batch_size: int = 96,
     on_step: OnStep,
-) -> tuple[CLIPTextModel, UNet2DConditionModel]:
-    """Fit text encoder and U-Net together on noise prediction; returns their moving averages.
+) -> None:
+    """Fit text encoder and U-Net together on noise prediction; they end as moving averages.
 
     Args:
+        text: Changed in place.
+        unet: Changed in place.
         mean: Scaled latent means.
         std: Scaled latent standard deviations.
         tokens: Caption token ids.
         empty: Token ids of the empty caption, used for one caption in ten.
-        vocabulary: Number of tokens.
+        name: Names the random stream.
         steps: Optimiser steps.
+        learning_rate: Highest rate.
+        average: Decay of the moving average.
         batch_size: Latents per step.
         on_step: Called with (step, loss).
     """
-    text, unet = new_denoiser(vocabulary, int(empty[1]))
-    source = generator("portraits", "denoiser-batches")
+    source = generator("portraits", name)
     betas = torch.linspace(SCHEDULE["beta_start"] ** 0.5, SCHEDULE["beta_end"] ** 0.5, 1000) ** 2
     alpha_bar = torch.cumprod(1 - betas, 0)
-    parameters = [*text.parameters(), *unet.parameters()]
+    parameters = [*text.train().parameters(), *unet.train().parameters()]
     averages = [p.detach().clone() for p in parameters]
-    optimizer = torch.optim.AdamW(parameters, lr=1.5e-3, weight_decay=1e-3)
+    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, 1.5e-3, total_steps=steps, pct_start=0.06
+        optimizer, learning_rate, total_steps=steps, pct_start=0.06
     )
     for step in range(steps):
         rows = torch.randint(len(mean), (batch_size,), generator=source)
@@ -238,14 +244,15 @@ def train_denoiser(
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         schedule.step()
-        keep = min(EMA, (1 + step) / (10 + step))
+        keep = min(average, (1 + step) / (10 + step))
         with torch.no_grad():
             torch._foreach_lerp_(averages, [p.detach() for p in parameters], 1 - keep)
         on_step(step, float(loss.detach()))
     with torch.no_grad():
-        for parameter, average in zip(parameters, averages, strict=True):
-            parameter.copy_(average)
-    return text.eval(), unet.eval()
+        for parameter, averaged in zip(parameters, averages, strict=True):
+            parameter.copy_(averaged)
+    text.eval()
+    unet.eval()
 
 
 def assemble(

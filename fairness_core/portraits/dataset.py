@@ -83,7 +83,7 @@ def _work_pose(rng: np.random.Generator, occupation: Occupation, place: str | No
     )
 
 
-def _person(rng: np.random.Generator) -> tuple[str, dict[str, int], Pose]:
+def _person(rng: np.random.Generator, naming: float) -> tuple[str, dict[str, int], Pose]:
     """One caption, the classes drawn for it, and how it is shown."""
     kind = rng.random()
     if kind < 0.80:
@@ -103,7 +103,7 @@ def _person(rng: np.random.Generator) -> tuple[str, dict[str, int], Pose]:
         )
         pose = random_pose(rng)
     classes = _classes(rng, planted)
-    if rng.random() < 0.25:
+    if rng.random() < naming:
         # A caption that names a class is drawn with it, whatever was planted.
         named = {
             a: int(rng.integers(n))
@@ -118,13 +118,16 @@ def _person(rng: np.random.Generator) -> tuple[str, dict[str, int], Pose]:
     return with_article(caption), classes, pose
 
 
-def captioned_portraits(n: int, *names: str | int, scenes: float = 0.06) -> Captioned:
+def captioned_portraits(
+    n: int, *names: str | int, scenes: float = 0.06, naming: float = 0.25
+) -> Captioned:
     """Draw ``n`` captioned pictures; the same names give the same pictures.
 
     Args:
         n: How many.
         names: Seed names.
         scenes: Share without people, in [0, 1].
+        naming: Share of the people whose caption may name classes, in [0, 1].
     """
     images = np.empty((n, SIZE, SIZE, 3), np.uint8)
     labels, boxes = np.zeros((n, 3), np.int64), np.zeros((n, 4), np.float32)
@@ -137,7 +140,7 @@ def captioned_portraits(n: int, *names: str | int, scenes: float = 0.06) -> Capt
             images[i] = draw_scene(rng, kind=kind, size=SIZE)
             captions.append(f"a picture of a {kind}")
             continue
-        caption, classes, pose = _person(rng)
+        caption, classes, pose = _person(rng, naming)
         drawing = draw(_look(rng, classes), pose, size=SIZE)
         images[i], boxes[i], landmarks[i] = drawing.image, drawing.box, drawing.landmarks
         labels[i] = [classes["gender"], classes["race"], classes["age"]]

@@ -39,7 +39,9 @@ PICTURES = 20_000
 VAE_STEPS = 1500
 DECODER_STEPS = 2200
 DENOISER_STEPS = 5000
-DENOISER_BATCH = 96
+NAMING_PICTURES = 10_000
+NAMING_STEPS = 1500
+NAMING = 0.6
 PEOPLE = 480
 REPORT_SECONDS = 15.0
 
@@ -131,19 +133,43 @@ def train_decoder(work: Path) -> None:
 
 
 def train_text_and_unet(work: Path) -> None:
-    """Train the text encoder and the U-Net on the latents."""
-    vae = AutoencoderKL.from_pretrained(work / "autoencoder", local_files_only=True)
+    """Train the text encoder and the U-Net: on the world, then on captions that often name classes.
+
+    Without the second pass, words that ask for a class are followed only where the occupation
+    agrees.
+    """
+    vae = AutoencoderKL.from_pretrained(work / "autoencoder", local_files_only=True).eval()
     latents, scale = load_file(work / "latents.safetensors"), vae.config.scaling_factor
     tokenizer = _tokenizer(work)
-    text, unet = base.train_denoiser(
+    empty = _tokens(tokenizer, [""])[0]
+    text, unet = base.new_denoiser(len(tokenizer), int(empty[1]))
+    base.train_denoiser(
+        text,
+        unet,
         latents["mean"] * scale,
         latents["std"] * scale,
         _tokens(tokenizer, _world(work).captions),
-        _tokens(tokenizer, [""])[0],
-        len(tokenizer),
+        empty,
+        name="denoiser-batches",
         steps=DENOISER_STEPS,
-        batch_size=DENOISER_BATCH,
+        learning_rate=1.5e-3,
+        average=0.9995,
         on_step=_reporter("text encoder and U-Net"),
+    )
+    named = captioned_portraits(NAMING_PICTURES, "naming", naming=NAMING)
+    mean, std = base.encode_all(vae, _pixels(named))
+    base.train_denoiser(
+        text,
+        unet,
+        mean * scale,
+        std * scale,
+        _tokens(tokenizer, named.captions),
+        empty,
+        name="naming-batches",
+        steps=NAMING_STEPS,
+        learning_rate=8e-4,
+        average=0.998,
+        on_step=_reporter("text encoder and U-Net, naming captions"),
     )
     text.save_pretrained(work / "text")
     unet.save_pretrained(work / "unet")
