@@ -10,10 +10,9 @@ from fairness_core.diffusion.adapters import (
     lora_state,
     trainable,
 )
-from fairness_core.diffusion.adjusted_gradient import (
+from fairness_core.diffusion.adjusted_gradient import accumulate_gradient, choose_steps
+from fairness_core.diffusion.coefficients import (
     WeightMode,
-    accumulate_gradient,
-    choose_steps,
     sampler_coefficients,
     step_weights,
 )

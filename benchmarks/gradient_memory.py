@@ -1,0 +1,190 @@
+"""Peak memory of one training step at 10, 20 and 50 sampling steps.
+
+Run from the repository's root: ``python -m benchmarks.gradient_memory``. The step is: sample with
+the adapters and without them, decode, a loss on the images, its gradient for the adapters of both
+networks. Every allocation of tensor memory is recorded, so the figures are exact and the same in
+every run, and they leave out the weights. For comparison, a plain autograd graph through the
+sampler, which grows with the steps. Exit status 1 if 50 steps take more than 1.05 times the memory
+of 10.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+
+import torch
+from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, UNet2DConditionModel
+from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from fairness_core.diffusion import (
+    DiffusionStack,
+    LoraSpec,
+    accumulate_gradient,
+    add_lora,
+    decode,
+    disabled,
+    encode_prompts,
+    sample,
+    step_weights,
+)
+
+STEPS = (10, 20, 50)
+PLAIN_STEPS = (10, 20)
+GUIDANCE = 3.0
+LIMIT = 1.05
+MIB = 2**20
+
+
+def small_stack() -> DiffusionStack:
+    """Make a random model of about the size of the portraits' one: 8x8 latents, 32x32 images."""
+    torch.manual_seed(0)
+    tokenizer = CLIPTokenizer(model_max_length=16)
+    text_encoder = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=64,
+            intermediate_size=128,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=16,
+        )
+    )
+    vae = AutoencoderKL(
+        sample_size=32,
+        block_out_channels=(16, 16, 32),
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        latent_channels=4,
+        norm_num_groups=8,
+        layers_per_block=1,
+    )
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        block_out_channels=(32, 64),
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        layers_per_block=1,
+        cross_attention_dim=64,
+        attention_head_dim=4,
+        norm_num_groups=8,
+    )
+    scheduler = DPMSolverMultistepScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1
+    )
+    return DiffusionStack(
+        tokenizer=tokenizer,
+        text_encoder=text_encoder.eval(),
+        vae=vae.eval().requires_grad_(False),
+        unet=unet.eval(),
+        scheduler=scheduler,
+    )
+
+
+def by_products(stack: DiffusionStack, noise: Tensor, steps: int) -> None:
+    """Compute the adjusted gradient with one network call in memory at a time."""
+    encoded = encode_prompts(stack, ["a portrait"])
+    encoded_empty = encode_prompts(stack, [""])
+    embedding = encoded.detach().repeat(len(noise), 1, 1).requires_grad_(True)
+    empty = encoded_empty.detach().requires_grad_(True)
+    options = {"guidance": GUIDANCE, "steps": steps}
+    trajectory = sample(stack, noise, embedding, empty, **options)
+    with disabled(stack), torch.no_grad():
+        originals = decode(
+            stack, sample(stack, noise, embedding.detach(), empty.detach(), **options).final
+        )
+    final = trajectory.final.clone().requires_grad_(True)
+    loss = (decode(stack, final, checkpoint=True) - originals).square().mean()
+    (cotangent,) = torch.autograd.grad(loss, final)
+    accumulate_gradient(
+        stack,
+        trajectory,
+        cotangent,
+        embedding=embedding,
+        empty=empty,
+        guidance=GUIDANCE,
+        weights=step_weights(stack, steps, "exact"),
+        indices=range(steps),
+        scale=1.0,
+    )
+    assert embedding.grad is not None
+    torch.autograd.backward(
+        [encoded, encoded_empty], [embedding.grad.sum(0, keepdim=True), empty.grad]
+    )
+
+
+def by_plain_graph(stack: DiffusionStack, noise: Tensor, steps: int) -> None:
+    """Compute the unadjusted gradient by autograd through the sampler, inputs detached."""
+    embedding = encode_prompts(stack, ["a portrait"]).expand(len(noise), -1, -1)
+    empty = encode_prompts(stack, [""]).expand(len(noise), -1, -1)
+    scheduler = stack.new_scheduler(steps)
+    latents = noise
+    for timestep in scheduler.timesteps:
+        inputs = scheduler.scale_model_input(latents, timestep).detach()
+        without, with_text = stack.predict(
+            torch.cat([inputs, inputs]), timestep, torch.cat([empty, embedding])
+        ).chunk(2)
+        output = without + GUIDANCE * (with_text - without)
+        latents = scheduler.step(output, timestep, latents).prev_sample
+    decode(stack, latents, checkpoint=True).square().mean().backward()
+
+
+def peak_bytes(run: Callable[[], object]) -> int:
+    """Measure the most tensor memory in use at once during a call, above what was in use before.
+
+    On the CPU, every allocation and release of torch's allocator is recorded and added up.
+    """
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+        run()
+    events = sorted(
+        (event.start_ns(), event.nbytes())
+        for event in record.profiler.kineto_results.events()
+        if event.name() == "[memory]"
+    )
+    in_use = peak = 0
+    for _, size in events:
+        in_use += size
+        peak = max(peak, in_use)
+    return peak
+
+
+def say(line: str) -> None:
+    """Write a line at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """Print the figures; 1 if memory grows with the steps."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", help="pipeline folder; a small random model when left out")
+    parser.add_argument("--images", type=int, default=4, help="images of the batch")
+    parser.add_argument("--rank", type=int, default=8, help="LoRA rank")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    stack = DiffusionStack.load(arguments.model) if arguments.model else small_stack()
+    generator = torch.Generator().manual_seed(0)
+    spec = LoraSpec(arguments.rank)
+    add_lora(stack, text_encoder=spec, unet=spec, generator=generator)
+    noise = torch.randn(arguments.images, *stack.latent_shape, generator=generator)
+    by_products(stack, noise, 1)  # what is made once, such as gradients, is not a step's
+    peaks = {}
+    for steps in STEPS:
+        peaks[steps] = peak_bytes(lambda steps=steps: by_products(stack, noise, steps))
+        ratio = peaks[steps] / peaks[STEPS[0]]
+        say(f"products     {steps:3d} steps  {peaks[steps] / MIB:8.2f} MiB  x{ratio:.3f}")
+    first = None
+    for steps in PLAIN_STEPS:
+        peak = peak_bytes(lambda steps=steps: by_plain_graph(stack, noise, steps))
+        first = first or peak
+        say(f"plain graph  {steps:3d} steps  {peak / MIB:8.2f} MiB  x{peak / first:.3f}")
+    ratio = peaks[STEPS[-1]] / peaks[STEPS[0]]
+    say(f"50 steps over 10: {ratio:.4f}, limit {LIMIT}")
+    return int(ratio > LIMIT)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
