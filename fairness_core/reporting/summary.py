@@ -79,12 +79,17 @@ class GapRow:
 
 def number(value: float | None, digits: int = 3) -> str:
     """Fixed digits, or a phrase that says that there is no figure."""
-    return NO_VALUE if value is None else f"{value:.{digits}f}".replace("-", "\u2212")
+    # Rounding first and adding 0 keeps a tiny negative from being written as minus zero.
+    return (
+        NO_VALUE
+        if value is None
+        else f"{round(value, digits) + 0:.{digits}f}".replace("-", "\u2212")
+    )
 
 
 def percent(value: float | None) -> str:
     """A share as whole percent with a no-break space."""
-    return NO_VALUE if value is None else f"{100 * value:.0f}\u00a0%".replace("-", "\u2212")
+    return NO_VALUE if value is None else f"{number(100 * value, 0)}\u00a0%"
 
 
 def interval_text(item: Estimate, *, as_percent: bool = False, digits: int = 3) -> str:
