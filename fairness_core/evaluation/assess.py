@@ -1,0 +1,186 @@
+"""Measure images: detect the largest face, crop it, classify it, embed the image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fairness_core.attributes import AttributeSpace
+from fairness_core.classifiers import AttributeClassifier
+from fairness_core.embeddings import ImageSelfEncoder, ImageTextEncoder
+from fairness_core.errors import ArtifactError
+from fairness_core.evaluation.images import read_images
+from fairness_core.faces import FaceDetector, crop_faces
+from fairness_core.runtime.logs import progress
+from fairness_core.types import Faces
+
+__all__ = ["Assessment", "Instruments", "assess", "quality_table"]
+
+BOX = ("x0", "y0", "x1", "y1")
+
+
+@dataclass(frozen=True)
+class Instruments:
+    """The networks that measure; none of them was seen in training.
+
+    Attributes:
+        detector: Finds the face.
+        classifier: The audit classifier.
+        image_text: The audit CLIP.
+        image_self: The audit DINOv2.
+        device: Where images go.
+    """
+
+    detector: FaceDetector
+    classifier: AttributeClassifier
+    image_text: ImageTextEncoder
+    image_self: ImageSelfEncoder
+    device: torch.device
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """Measurements of one model's images, rows in the order of the images table.
+
+    Attributes:
+        faces: The faces table: image_id, prompt_id, index, model, split, present, score,
+            x0 y0 x1 y1 (px), p_<attribute>_<class>, <attribute> (class name, null where no face).
+        text_cosine: Image-text cosine with the image's own prompt, in [-1, 1].
+        image_text: Unit CLIP embeddings.
+        image_self: Unit DINOv2 embeddings.
+    """
+
+    faces: pd.DataFrame
+    text_cosine: Float[np.ndarray, " n"]
+    image_text: Float[np.ndarray, "n d"]
+    image_self: Float[np.ndarray, "n e"]
+
+
+@torch.no_grad()
+def assess(
+    images: pd.DataFrame,
+    folder: Path,
+    prompts: pd.DataFrame,
+    instruments: Instruments,
+    space: AttributeSpace,
+    *,
+    batch_size: int,
+    label: str = "images measured",
+) -> Assessment:
+    """Measure every image of a table.
+
+    Args:
+        images: Columns image_id, prompt_id, index, model, split, file; at least one row.
+        folder: Where the files' paths start.
+        prompts: Columns prompt_id, prompt.
+        instruments: The networks.
+        space: The classifier's attributes.
+        batch_size: Images per network call, >= 1.
+        label: Shown beside the progress.
+
+    Raises:
+        ArtifactError: No images, an image is missing or damaged, or its prompt is unknown.
+    """
+    if images.empty:
+        raise ArtifactError("There are no images to measure", given=folder, do="generate some")
+    texts = prompts.set_index("prompt_id")["prompt"]
+    unknown = sorted(set(images["prompt_id"]) - set(texts.index))
+    if unknown:
+        raise ArtifactError(
+            "Images belong to prompts that the catalog does not have",
+            given=unknown[:5],
+            do="run generate_prompts and generate_images again",
+        )
+    order = list(dict.fromkeys(images["prompt_id"]))
+    text = instruments.image_text.text([texts[name] for name in order])
+    row_of = {name: i for i, name in enumerate(order)}
+    tables, cosines, clips, selves = [], [], [], []
+    starts = range(0, len(images), batch_size)
+    for start in progress(starts, total=len(starts), label=label):
+        rows = images.iloc[start : start + batch_size]
+        pixels = read_images(folder, rows["file"]).to(instruments.device)
+        faces, probabilities = _faces(pixels, instruments, batch_size)
+        tables.append(_table(rows, faces, probabilities, space))
+        clip = instruments.image_text.image(pixels)
+        own = text[[row_of[name] for name in rows["prompt_id"]]]
+        cosines.append((clip * own).sum(dim=1))
+        clips.append(clip)
+        selves.append(instruments.image_self.image(pixels))
+    return Assessment(
+        faces=pd.concat(tables, ignore_index=True),
+        text_cosine=_numpy(cosines),
+        image_text=_numpy(clips),
+        image_self=_numpy(selves),
+    )
+
+
+def _faces(
+    pixels: Float[Tensor, "n 3 h w"], instruments: Instruments, batch_size: int
+) -> tuple[Faces, dict[str, Float[Tensor, "n k"]]]:
+    faces = instruments.detector.detect(pixels)
+    crops = crop_faces(pixels, faces.boxes, faces.present, size=instruments.classifier.input_size)
+    return faces, instruments.classifier.predict(crops, batch_size)
+
+
+def _table(
+    rows: pd.DataFrame,
+    faces: Faces,
+    probabilities: dict[str, Float[Tensor, "n k"]],
+    space: AttributeSpace,
+) -> pd.DataFrame:
+    table = rows[["image_id", "prompt_id", "index", "model", "split"]].reset_index(drop=True)
+    present = faces.present.cpu().numpy()
+    table["present"] = present
+    table["score"] = faces.scores.cpu().numpy()
+    boxes = faces.boxes.cpu().numpy()
+    for i, name in enumerate(BOX):
+        table[name] = boxes[:, i]
+    for attribute in space.attributes:
+        shares = probabilities[attribute.name].cpu().numpy()
+        for i, name in enumerate(attribute.classes):
+            table[f"p_{attribute.name}_{name}"] = np.where(present, shares[:, i], np.nan)
+        names = pd.Series([attribute.classes[i] for i in shares.argmax(axis=1)], dtype="object")
+        table[attribute.name] = names.where(present, None)
+    return table
+
+
+def _numpy(parts: Sequence[Tensor]) -> np.ndarray:
+    array: np.ndarray = torch.cat(list(parts)).float().cpu().numpy()
+    return array
+
+
+def quality_table(images: Assessment, reference: Assessment) -> pd.DataFrame:
+    """Cosines of each image with its prompt and with the base model's image of the same noise.
+
+    Args:
+        images: One model's measurements.
+        reference: The base model's; may be the same object, whose cosines are then 1.
+
+    Returns:
+        image_id, prompt_id, index, model, split, clip_t, clip_i, dino; all in [-1, 1].
+
+    Raises:
+        ArtifactError: The two do not hold the same prompts and indices.
+    """
+    keys = ["prompt_id", "index"]
+    here = pd.MultiIndex.from_frame(images.faces[keys])
+    there = pd.MultiIndex.from_frame(reference.faces[keys])
+    rows = there.get_indexer(here)
+    if len(here) != len(there) or (rows < 0).any():
+        raise ArtifactError(
+            "The two models' images are not of the same prompts and noise",
+            given=f"{len(here)} and {len(there)} images, {int((rows < 0).sum())} without partner",
+            do="generate both again from one prompt list",
+        )
+    table = images.faces[["image_id", *keys, "model", "split"]].copy()
+    table["clip_t"] = images.text_cosine
+    table["clip_i"] = (images.image_text * reference.image_text[rows]).sum(axis=1)
+    table["dino"] = (images.image_self * reference.image_self[rows]).sum(axis=1)
+    return table

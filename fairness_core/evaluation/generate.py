@@ -1,0 +1,220 @@
+"""Images for evaluation: the same noise for every model, whatever the batch, resumable."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import UInt8
+
+from fairness_core import diffusion
+from fairness_core.diffusion import DiffusionStack, decode, encode_prompts, sample
+from fairness_core.errors import ConfigError, PromptError
+from fairness_core.evaluation.images import to_bytes, write_png
+from fairness_core.evaluation.work import is_complete, note_batch, open_work
+from fairness_core.runtime.artifacts import write_manifest, write_table
+from fairness_core.runtime.logs import get_logger, progress
+from fairness_core.runtime.seeds import image_noise, seed_for
+
+__all__ = ["Sampling", "generate_folder", "plan_images"]
+
+KIND = "images"
+TABLE = "images.parquet"
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How images are sampled.
+
+    Attributes:
+        stage: Enters every image's seed, with ``seed``, its prompt and its index, and nothing else
+            does: two models sampled with the same stage and seed start from the same noise.
+        seed: The run's seed.
+        guidance: Classifier-free guidance, >= 1.
+        steps: Sampling steps, >= 1.
+        batch_size: Images per network call, >= 1.
+    """
+
+    stage: str
+    seed: int
+    guidance: float
+    steps: int
+    batch_size: int
+
+
+def plan_images(
+    prompts: pd.DataFrame, counts: pd.DataFrame, sampling: Sampling, *, model: str
+) -> pd.DataFrame:
+    """List the images to make: one row each, prompt by prompt.
+
+    Args:
+        prompts: Columns prompt_id, prompt, split.
+        counts: Columns prompt_id, images (how many of each, >= 1).
+        sampling: Its stage and seed give the images' seeds.
+        model: ``base`` or ``aligned``; only a label.
+
+    Returns:
+        Columns image_id, prompt_id, index (0-based within the prompt), seed, file (relative path),
+        model, prompt, split.
+
+    Raises:
+        PromptError: No image to make, or a count for a prompt that the catalog does not have.
+    """
+    if counts.empty or int(counts["images"].sum()) == 0:
+        raise PromptError(
+            "The prompt list to generate images for is empty",
+            do="ask for images of at least one prompt",
+        )
+    known = prompts.set_index("prompt_id")
+    unknown = [name for name in counts["prompt_id"] if name not in known.index]
+    if unknown:
+        raise PromptError(
+            "Images are asked for prompts that the catalog does not have",
+            given=unknown[:5],
+            do="run generate_prompts again",
+        )
+    rows = []
+    for prompt_id, count in zip(counts["prompt_id"], counts["images"], strict=True):
+        prompt, split = (str(known.loc[prompt_id, name]) for name in ("prompt", "split"))
+        rows += [
+            {
+                "image_id": f"{prompt_id}-{index:05d}",
+                "prompt_id": prompt_id,
+                "index": index,
+                "seed": seed_for(sampling.seed, sampling.stage, prompt, index),
+                "file": f"png/{prompt_id}/{index:05d}.png",
+                "model": model,
+                "prompt": prompt,
+                "split": split,
+            }
+            for index in range(int(count))
+        ]
+    return pd.DataFrame(rows)
+
+
+def generate_folder(
+    stack: DiffusionStack,
+    rows: pd.DataFrame,
+    out: Path,
+    sampling: Sampling,
+    *,
+    recipe: Mapping[str, object],
+    label: str = "images",
+) -> float:
+    """Sample every planned image into a finished folder, going on where a killed run stopped.
+
+    Work happens in ``<out>.partial``. A batch counts as done once its files are written and its
+    line in the log is; after a kill the others are sampled again in the same batches, so the
+    result is the same to the byte. Work of another recipe, or of other code, is discarded.
+
+    Args:
+        stack: The model, adapters and all.
+        rows: From `plan_images`.
+        out: The folder to make; replaced when it exists.
+        sampling: Noise and sampler.
+        recipe: What else decides the pixels, such as the weights' sha256; JSON values.
+        label: Shown beside the progress.
+
+    Returns:
+        Seconds spent on sampling and writing, over all attempts.
+
+    Raises:
+        ConfigError: A batch size, step count or guidance out of range.
+        PromptError: No rows, or a prompt too long for the model.
+    """
+    if sampling.batch_size < 1:
+        raise ConfigError("A batch needs at least one image", given=sampling.batch_size)
+    if rows.empty:
+        raise PromptError("The prompt list to generate images for is empty", do="plan some images")
+    full = _recipe(stack, rows, sampling, recipe)
+    work = out.with_name(out.name + ".partial")
+    done = open_work(work, full)
+    starts = range(0, len(rows), sampling.batch_size)
+    batches = [rows.iloc[start : start + sampling.batch_size] for start in starts]
+    missing = [
+        (i, batch)
+        for i, batch in enumerate(batches)
+        if not is_complete(work, done, i, batch["file"])
+    ]
+    if len(missing) < len(batches):
+        get_logger("evaluation").info(
+            "%s of %s image batches were already written, going on",
+            len(batches) - len(missing),
+            len(batches),
+        )
+    for i, batch in progress(missing, total=len(missing), label=label):
+        began = time.perf_counter()
+        for pixels, file in _sample_batch(stack, batch, sampling):
+            write_png(pixels, work / file)
+        done[i] = time.perf_counter() - began
+        note_batch(work, i, done[i])
+    seconds = sum(done[i] for i in range(len(batches)))
+    _finish(work, out, rows, full, seconds)
+    return seconds
+
+
+@torch.no_grad()
+def _sample_batch(
+    stack: DiffusionStack, batch: pd.DataFrame, sampling: Sampling
+) -> Iterator[tuple[UInt8[np.ndarray, "h w 3"], str]]:
+    """Sample one batch; gives the pixels of each image and the file they belong to."""
+    prompts = batch["prompt"].tolist()
+    unique = list(dict.fromkeys(prompts))
+    encoded = encode_prompts(stack, ["", *unique])
+    embedding = encoded[[1 + unique.index(prompt) for prompt in prompts]]
+    noise = image_noise(
+        sampling.stage, prompts, batch["index"].tolist(), stack.latent_shape, seed=sampling.seed
+    )
+    trajectory = sample(
+        stack,
+        noise.to(stack.device),
+        embedding,
+        encoded[:1],
+        guidance=sampling.guidance,
+        steps=sampling.steps,
+    )
+    return zip(to_bytes(decode(stack, trajectory.final)), batch["file"], strict=True)
+
+
+def _recipe(
+    stack: DiffusionStack, rows: pd.DataFrame, sampling: Sampling, extra: Mapping[str, object]
+) -> dict[str, object]:
+    """Everything that decides the pixels, so that work of another recipe is not mixed in."""
+    plan = rows[["image_id", "prompt", "index", "file"]].to_csv(index=False)
+    sources = [*sorted(Path(diffusion.__path__[0]).glob("*.py")), Path(__file__)]
+    code = hashlib.sha256(b"\0".join(source.read_bytes() for source in sources))
+    return {
+        **extra,
+        "stage": sampling.stage,
+        "seed": sampling.seed,
+        "guidance": sampling.guidance,
+        "steps": sampling.steps,
+        "batch_size": sampling.batch_size,
+        "device": stack.device.type,
+        "dtype": str(stack.dtype),
+        "plan_sha256": hashlib.sha256(plan.encode()).hexdigest(),
+        "code_sha256": code.hexdigest(),
+        "torch": torch.__version__,
+    }
+
+
+def _finish(
+    work: Path, out: Path, rows: pd.DataFrame, recipe: Mapping[str, object], seconds: float
+) -> None:
+    """Write table and manifest, then move the folder to its place.
+
+    Recipe and log stay in the folder: were they removed first, a kill here would lose all work.
+    """
+    write_table(rows.drop(columns="prompt"), work / TABLE)
+    write_manifest(work, KIND, recipe=dict(recipe), seconds=seconds, images=len(rows))
+    if out.exists():
+        shutil.rmtree(out)
+    os.replace(work, out)

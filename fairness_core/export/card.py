@@ -1,0 +1,115 @@
+"""The bundle's model card: what the weights are, how to load them, what they do not promise.
+
+It is written before anything is measured and holds no figures; the evaluation's card does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = ["BundleFacts", "bundle_card"]
+
+_CARD = """---
+{front}
+---
+
+# Adapter towards a chosen distribution of perceived attributes
+
+LoRA weights for `{base}`. Prompts that leave an attribute open give images whose shares of
+*perceived* attributes come closer to a target that its makers chose:
+
+{targets}
+
+## Use
+
+```python
+from diffusers import StableDiffusionPipeline
+
+pipeline = StableDiffusionPipeline.from_pretrained("PATH/OF/THE/BASE/MODEL")
+pipeline.load_lora_weights("PATH/OF/THIS/FOLDER")
+```
+
+The weights belong to one base model, whose safetensors files have the combined SHA-256
+`{base_sha256}`. LoRA alpha equals the rank and stands in the file's metadata.
+
+## How it was made
+
+Adjusted direct finetuning of the base model (Shen et al., *Finetuning Text-to-Image Diffusion
+Models for Fairness*, ICLR 2024): {iterations} iterations of {images_per_prompt} images of one
+prompt, guidance {guidance:g}, seed {seed}; these are the {weights} weights. The targets of each
+iteration come from a classifier (SHA-256 `{classifier_sha256}`), never the one that measures.
+
+## What it does not promise
+
+* An attribute here is what a classifier sees in a generated face. It is nobody's identity, and the
+  classes are few and coarse.
+* The balance was trained at one guidance scale and for prompts of one face; it drifts elsewhere.
+* It holds on average over many images, not within a single one or a small set.
+* Stereotypes in posture, clothing, setting or dignity are not measured and not corrected.
+* It inherits everything else from the base model, its licence and its faults included.
+
+How far the shares moved, on prompts held out from training and with intervals, is in the
+evaluation of the run that made these weights.
+"""
+
+_WEIGHTS = {"ema": "averaged (EMA)", "live": "last"}
+
+
+@dataclass(frozen=True)
+class BundleFacts:
+    """Where a bundle comes from; kept in its manifest.
+
+    Attributes:
+        base_model: Name or folder of the base model.
+        base_sha256: Its ``weights_sha256``.
+        classifier_sha256: Of the training classifier's weights file.
+        weights: ``ema`` or ``live``.
+        targets: Aligned attribute to class to share.
+        iterations: Iterations trained.
+        images_per_prompt: N.
+        guidance: Guidance in training.
+        seed: The run's seed.
+    """
+
+    base_model: str
+    base_sha256: str
+    classifier_sha256: str
+    weights: str
+    targets: Mapping[str, Mapping[str, float]]
+    iterations: int
+    images_per_prompt: int
+    guidance: float
+    seed: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def bundle_card(facts: BundleFacts) -> str:
+    """Write the README.md of a bundle, with the front matter that the Hugging Face Hub reads."""
+    front = {
+        "library_name": "diffusers",
+        "pipeline_tag": "text-to-image",
+        "tags": ["text-to-image", "diffusers", "lora", "fairness"],
+    }
+    targets = [
+        f"- **{name}**: "
+        + ", ".join(f"{label} {100 * share:.4g} %" for label, share in shares.items())
+        for name, shares in facts.targets.items()
+    ]
+    return _CARD.format(
+        front="\n".join(f"{key}: {json.dumps(value)}" for key, value in front.items()),
+        targets="\n".join(targets),
+        base=facts.base_model,
+        base_sha256=facts.base_sha256,
+        iterations=facts.iterations,
+        images_per_prompt=facts.images_per_prompt,
+        guidance=facts.guidance,
+        seed=facts.seed,
+        weights=_WEIGHTS[facts.weights],
+        classifier_sha256=facts.classifier_sha256,
+    )
