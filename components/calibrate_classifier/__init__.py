@@ -1,0 +1,1 @@
+"""Fit and calibrate the training and the audit classifier."""

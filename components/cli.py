@@ -1,0 +1,151 @@
+"""The command line ``evenhand``: what it does not need, it does not import."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fairness_core.errors import ConfigError, EvenhandError
+
+__all__ = ["app", "main"]
+
+STEPS = (
+    "generate_prompts",
+    "calibrate_classifier",
+    "finetune",
+    "publish",
+    "generate_images",
+    "evaluate_bias",
+    "report",
+    "check_portraits",
+)
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Align text-to-image diffusion models to a chosen distribution of perceived attributes.",
+)
+portraits = typer.Typer(no_args_is_help=True, help="The drawn world that ships with the package.")
+app.add_typer(portraits, name="portraits")
+
+
+@app.command()
+def table(
+    metrics: Annotated[Path, typer.Option(help="Figures of evaluate_bias.")] = Path(
+        "metrics/evaluation.json"
+    ),
+    report: Annotated[Path, typer.Option(help="Where the report is.")] = Path(
+        "artifacts/report/report.html"
+    ),
+) -> None:
+    """Print bias and quality before and after, and where report and tracking store are."""
+    from rich.console import Console
+
+    from fairness_core.reporting import before_after_table, before_after_text
+    from fairness_core.runtime import read_json
+
+    evaluation = read_json(metrics)
+    console = Console()
+    if console.is_terminal:
+        console.print(before_after_table(evaluation))
+    else:
+        typer.echo(before_after_text(evaluation))
+    if report.is_file():
+        typer.echo(f"Report:   {report.resolve()}")
+    typer.echo(f"Tracking: {_tracking()}")
+
+
+def _tracking() -> str:
+    import os
+
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    if uri:
+        return uri
+    store = Path("mlflow.db").resolve()
+    if not store.is_file():
+        return "off"
+    return f"{store} (mlflow ui --backend-store-uri sqlite:///mlflow.db)"
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def step(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help=", ".join(STEPS))],
+) -> None:
+    """Run one step; what follows its name are the step's own options (``--help`` after --)."""
+    if name not in STEPS:
+        raise ConfigError(
+            "There is no such step", given=name, do=f"choose among {', '.join(STEPS)}"
+        )
+    sys.argv = [f"evenhand step {name}", *context.args]
+    runpy.run_module(f"components.{name}.main", run_name="__main__", alter_sys=True)
+
+
+@app.command()
+def check(
+    params: Annotated[Path, typer.Argument(help="Parameter file.")] = Path("params.yaml"),
+) -> None:
+    """Check a parameter file; every problem is listed."""
+    from fairness_core.config import load
+
+    load(params)
+    typer.echo(f"{params} is sound")
+
+
+@portraits.command()
+def build(
+    out: Annotated[
+        Path | None, typer.Option(help="Where the model folders go [default: the package's own]")
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Build this one; may repeat.")] = None,
+    processes: Annotated[int, typer.Option(min=1, help="Models trained at the same time.")] = 2,
+) -> None:
+    """Draw the world and train its models from nothing (40 minutes on two cores)."""
+    from fairness_core.portraits import build as builder
+    from fairness_core.portraits.models import SHIPPED, WEIGHTS
+
+    builder.build(out or WEIGHTS, only=tuple(only or SHIPPED), processes=processes)
+
+
+@portraits.command()
+def draw(
+    out: Annotated[Path, typer.Argument(help="PNG file to write.")],
+    count: Annotated[int, typer.Option(min=1, max=10_000, help="Portraits.")] = 64,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed draws other people.")] = 0,
+    scale: Annotated[int, typer.Option(min=1, max=16, help="Enlargement.")] = 3,
+) -> None:
+    """Draw portraits of the world, every combination of its attributes in turn, eight in a row."""
+    import numpy as np
+    from PIL import Image
+
+    from fairness_core.portraits.dataset import labelled_portraits
+
+    images = labelled_portraits(count, "draw", seed)[0]
+    large = images.repeat(scale, axis=1).repeat(scale, axis=2)
+    blank = np.full_like(large[:1], 255)
+    rows = [
+        np.concatenate(
+            [*large[i : i + 8], *np.repeat(blank, max(0, i + 8 - count), axis=0)], axis=1
+        )
+        for i in range(0, count, 8)
+    ]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.concatenate(rows)).save(out)
+    typer.echo(f"Wrote {out}")
+
+
+def main() -> None:
+    """Entry point: an error that was raised on purpose is one message, not a traceback."""
+    try:
+        app()
+    except EvenhandError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

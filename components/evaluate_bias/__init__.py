@@ -1,0 +1,1 @@
+"""Measure base and aligned."""

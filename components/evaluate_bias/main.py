@@ -1,0 +1,237 @@
+"""Measure base and aligned on held-out prompts with networks that training never saw.
+
+Detect, crop, classify with the audit classifier, embed; then bias per prompt beside what a fair
+sampler would score, the change with its intervals, image quality, and attribute-naming prompts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.step import Settings, arguments, execute, open_step
+
+if TYPE_CHECKING:
+    import torch
+
+    from fairness_core.attributes import AttributeSpace
+    from fairness_core.config import Params
+    from fairness_core.evaluation import Instruments
+
+STEP = "evaluate_bias"
+MODELS = ("base", "aligned")
+WEIGHTS = "model.safetensors"
+
+
+def run(
+    *,
+    split: str,
+    bootstrap: int,
+    batch_size: int,
+    models: Mapping[str, Any],
+    attributes: Mapping[str, Any],
+    prompts: Path,
+    classifiers: Path,
+    base: Path,
+    aligned: Path,
+    settings: Settings,
+    out: Path,
+    metrics: Path,
+) -> None:
+    """Write faces, quality and per-prompt tables, and ``evaluation.json``.
+
+    Args:
+        split: Held-out split that bias and quality are about.
+        bootstrap: Resamples of the intervals.
+        batch_size: Images per network call.
+        models: Section ``models``.
+        attributes: Section ``attributes``.
+        prompts: Folder of ``generate_prompts``.
+        classifiers: Folder of ``calibrate_classifier``; its ``audit`` measures.
+        base: Folder of ``generate_images`` for the base model.
+        aligned: The same for the aligned model.
+        settings: Section ``run``.
+        out: Folder to write.
+        metrics: JSON file for the figures.
+
+    Raises:
+        ArtifactError: An input is missing or damaged, or the two sets of images do not match.
+        FaceError: No image of a model shows a face.
+        ModelError: The audit classifier is the one that training used.
+        PromptError: There is no prompt of the split.
+    """
+    import pandas as pd
+
+    from fairness_core.attributes import AttributeSpace
+    from fairness_core.evaluation import (
+        Bootstrap,
+        assess,
+        check_alike,
+        check_audit,
+        compare,
+        prompt_table,
+        quality_table,
+    )
+    from fairness_core.prompts import select
+    from fairness_core.runtime import (
+        atomic_folder,
+        read_table,
+        sha256_file,
+        verify,
+        write_json,
+        write_manifest,
+        write_table,
+    )
+
+    parameters = {"split": split, "bootstrap": bootstrap, "models": models}
+    with open_step(STEP, settings, parameters) as step:
+        space = AttributeSpace.from_mapping(attributes)
+        verify(prompts, kind="prompts")
+        catalog = read_table(prompts / "prompts.parquet")
+        select(catalog, split)
+        folders = {"base": base, "aligned": aligned}
+        made = {model: verify(folders[model], kind="images")["extra"] for model in MODELS}
+        check_alike({model: made[model]["recipe"] for model in MODELS})
+        verify(classifiers, kind="classifiers")
+        audit = sha256_file(classifiers / "audit" / WEIGHTS)
+        check_audit(
+            audit,
+            trained_with=(
+                sha256_file(classifiers / "train" / WEIGHTS),
+                made["aligned"]["recipe"].get("classifier_sha256"),
+            ),
+        )
+        instruments = _instruments(models, classifiers, space, step.device)
+        seen = {
+            model: assess(
+                read_table(folders[model] / "images.parquet"),
+                folders[model],
+                catalog,
+                instruments,
+                space,
+                batch_size=batch_size,
+                label=f"{model} model's images measured",
+            )
+            for model in MODELS
+        }
+        faces = pd.concat([seen[model].faces for model in MODELS], ignore_index=True)
+        cosines = [quality_table(seen[model], seen["base"]) for model in MODELS]
+        quality = pd.concat(cosines, ignore_index=True)
+        evaluation = compare(
+            faces,
+            quality,
+            catalog,
+            space,
+            split=split,
+            seconds={model: made[model]["seconds"] for model in MODELS},
+            bootstrap=Bootstrap(settings.seed, bootstrap),
+        )
+        recipe = made["base"]["recipe"]
+        evaluation |= {"guidance": recipe["guidance"], "steps": recipe["steps"]}
+        with atomic_folder(out) as folder:
+            write_table(faces, folder / "faces.parquet")
+            write_table(quality, folder / "quality.parquet")
+            write_table(prompt_table(faces, space, split), folder / "prompts.parquet")
+            write_manifest(folder, "evaluation", audit_sha256=audit)
+        write_json(evaluation, metrics)
+        for line in _lines(evaluation):
+            step.log.info("%s", line)
+        step.tracker.metrics(_headline(evaluation))
+        step.tracker.artifact(metrics)
+        step.tracker.artifact(out / "prompts.parquet")
+
+
+def _instruments(
+    models: Mapping[str, Any], classifiers: Path, space: AttributeSpace, device: torch.device
+) -> Instruments:
+    from fairness_core.classifiers import AttributeClassifier
+    from fairness_core.embeddings import ImageSelfEncoder, ImageTextEncoder
+    from fairness_core.evaluation import Instruments
+    from fairness_core.faces.backends.insightface import InsightFaceDetector
+    from fairness_core.portraits.models import resolve
+
+    return Instruments(
+        detector=InsightFaceDetector(
+            resolve(models["detector"]), det_size=models["detector_size"], device=device.type
+        ),
+        classifier=AttributeClassifier.load(classifiers / "audit", space).to(device),
+        image_text=ImageTextEncoder.load(resolve(models["audit_image_text"]), device=device),
+        image_self=ImageSelfEncoder.load(resolve(models["audit_image_self"]), device=device),
+        device=device,
+    )
+
+
+def _groups(evaluation: Mapping[str, Any]) -> list[str]:
+    return [name for name, entry in evaluation["change"].items() if "reduction_to_floor" in entry]
+
+
+def _lines(evaluation: Mapping[str, Any]) -> list[str]:
+    """One line for each group: bias before, after, floor, and how much of the way is gone."""
+    lines = []
+    for name in _groups(evaluation):
+        base, aligned = (evaluation[model][name] for model in MODELS)
+        gone = evaluation["change"][name]["reduction_to_floor"]
+        lines.append(
+            f"{name}: bias {base['bias']:.3f} base, {aligned['bias']:.3f} aligned, "
+            f"fair-sampler floor {aligned['fair_floor']:.3f}"
+            + ("" if gone is None else f", {100 * gone:.0f} % of the distance removed")
+        )
+    return lines
+
+
+def _headline(evaluation: Mapping[str, Any]) -> dict[str, float]:
+    """The main figures under names that a tracking server takes."""
+    flat: dict[str, float] = {}
+    for model in MODELS:
+        entry = evaluation[model]
+        for name in _groups(evaluation):
+            flat[f"{model}/bias_{name}"] = entry[name]["bias"]
+            flat[f"{model}/fair_floor_{name}"] = entry[name]["fair_floor"]
+        for name in ("clip_t", "clip_i", "dino", "no_face_rate", "seconds"):
+            flat[f"{model}/{name}"] = entry[name]
+        if model in evaluation["named"]:
+            flat[f"{model}/named_rate"] = evaluation["named"][model]
+    for name in _groups(evaluation):
+        gone = evaluation["change"][name]["reduction_to_floor"]
+        if gone is not None:
+            flat[f"change/reduction_to_floor_{name}"] = gone
+    return flat
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the step from the command line."""
+    parser = arguments(STEP, __doc__)
+    for name, default in (
+        ("prompts", "artifacts/prompts"),
+        ("classifiers", "artifacts/classifiers"),
+        ("base", "artifacts/images/base"),
+        ("aligned", "artifacts/images/aligned"),
+    ):
+        parser.add_argument(f"--{name}", type=Path, default=Path(default), help="read")
+    parser.add_argument("--out", type=Path, default=Path("artifacts/evaluation"), help="written")
+    parser.add_argument(
+        "--metrics", type=Path, default=Path("metrics/evaluation.json"), help="written"
+    )
+
+    def work(args: argparse.Namespace, params: Params, settings: Settings) -> None:
+        run(
+            **params.section(STEP),
+            models=params.section("models"),
+            attributes=params.section("attributes"),
+            prompts=args.prompts,
+            classifiers=args.classifiers,
+            base=args.base,
+            aligned=args.aligned,
+            settings=settings,
+            out=args.out,
+            metrics=args.metrics,
+        )
+
+    return execute(parser, argv, work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Sample the images that the evaluation measures."""

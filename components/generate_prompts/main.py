@@ -1,0 +1,101 @@
+"""Write the prompt catalog and how many images the evaluation makes of each prompt.
+
+The plan is a file of its own, so that another number of images does not repeat the training,
+which reads the catalog only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.step import Settings, arguments, execute, open_step
+
+if TYPE_CHECKING:
+    from fairness_core.config import Params
+
+STEP = "generate_prompts"
+WORLD = "portraits"
+
+
+def run(
+    *,
+    world: str,
+    test_images: int,
+    named_images: int,
+    attributes: Mapping[str, Any],
+    settings: Settings,
+    out: Path,
+) -> None:
+    """Check a catalog and write ``prompts.parquet``, ``plan.parquet`` and ``summary.json``.
+
+    Args:
+        world: ``portraits``, or the path of a catalog of one's own (.csv or .parquet).
+        test_images: Images of each held-out prompt (splits test and validation).
+        named_images: Images of each prompt that names an attribute.
+        attributes: Section ``attributes``.
+        settings: Section ``run``.
+        out: Folder to write.
+
+    Raises:
+        PromptError: The catalog is empty or wrong, or a held-out subject appears in training.
+    """
+    import pandas as pd
+
+    from fairness_core.attributes import AttributeSpace
+    from fairness_core.portraits.world import catalog
+    from fairness_core.prompts import (
+        check_catalog,
+        check_leakage,
+        read_catalog,
+        select,
+        shared_words,
+    )
+    from fairness_core.runtime import atomic_folder, write_json, write_manifest, write_table
+
+    parameters = {"world": world, "test_images": test_images, "named_images": named_images}
+    with open_step(STEP, settings, parameters) as step:
+        raw = catalog() if world == WORLD else read_catalog(world)
+        prompts = check_catalog(raw, AttributeSpace.from_mapping(attributes))
+        check_leakage(prompts)
+        for split in ("train", "test"):
+            select(prompts, split)
+        images = {"validation": test_images, "test": test_images, "named": named_images}
+        planned = prompts[prompts["split"].isin(list(images))]
+        plan = pd.DataFrame(
+            {"prompt_id": planned["prompt_id"], "images": planned["split"].map(images)}
+        )
+        counts = {str(k): int(v) for k, v in prompts["split"].value_counts(sort=False).items()}
+        known = shared_words(prompts)
+        with atomic_folder(out) as folder:
+            write_table(prompts, folder / "prompts.parquet")
+            write_table(plan, folder / "plan.parquet")
+            write_json({"prompts": counts, "held_out_words_known": known}, folder / "summary.json")
+            write_manifest(folder, "prompts")
+        step.log.info("%d prompts: %s", len(prompts), counts)
+        step.log.info("%.0f %% of the words of held-out subjects occur in training", 100 * known)
+        step.tracker.metrics({f"prompts_{split}": float(n) for split, n in counts.items()})
+        step.tracker.artifact(out / "summary.json")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the step from the command line."""
+    parser = arguments(STEP, __doc__)
+    parser.add_argument("--out", type=Path, default=Path("artifacts/prompts"), help="written")
+
+    def work(args: argparse.Namespace, params: Params, settings: Settings) -> None:
+        run(
+            **params.section("generate_prompts"),
+            attributes=params.section("attributes"),
+            settings=settings,
+            out=args.out,
+        )
+
+    return execute(parser, argv, work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

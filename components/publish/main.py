@@ -1,0 +1,113 @@
+"""Write the bundle that ``StableDiffusionPipeline.load_lora_weights`` loads."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.step import Settings, arguments, execute, open_step
+
+if TYPE_CHECKING:
+    from fairness_core.config import Params
+
+STEP = "publish"
+
+
+def run(
+    *,
+    weights: str,
+    base: str,
+    attributes: Mapping[str, Any],
+    finetune: Mapping[str, Any],
+    finetuned: Path,
+    classifiers: Path,
+    settings: Settings,
+    out: Path,
+) -> None:
+    """Write weights, manifest and model card.
+
+    Args:
+        weights: ``ema`` or ``live``.
+        base: Base model: a folder, or ``portraits:NAME``.
+        attributes: Section ``attributes``.
+        finetune: Section ``finetune``, for the card and the manifest.
+        finetuned: Folder of ``finetune``.
+        classifiers: Folder of ``calibrate_classifier``: the manifest names the one trained with.
+        settings: Section ``run``.
+        out: Folder to write.
+
+    Raises:
+        ArtifactError: The trained weights are missing or damaged.
+        ModelError: They are no adapter weights.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from fairness_core.attributes import AttributeSpace
+    from fairness_core.errors import ArtifactError
+    from fairness_core.export import BundleFacts, bundle_card, weights_sha256, write_bundle
+    from fairness_core.portraits.models import resolve
+    from fairness_core.runtime import sha256_file, verify
+
+    with open_step(STEP, settings, {"weights": weights, "base": base}) as step:
+        manifest = verify(finetuned, kind="finetune")
+        verify(classifiers, kind="classifiers")
+        file = finetuned / f"{weights}.safetensors"
+        try:
+            state = load_file(file)
+        except (OSError, SafetensorError) as error:
+            raise ArtifactError(
+                f"The trained weights cannot be read ({type(error).__name__}: {error})",
+                given=file,
+                do="run finetune again",
+            ) from error
+        aligned = AttributeSpace.from_mapping(attributes).subset(finetune["align"])
+        facts = BundleFacts(
+            base_model=base,
+            base_sha256=weights_sha256(resolve(base)),
+            classifier_sha256=sha256_file(classifiers / "train" / "model.safetensors"),
+            weights=weights,
+            targets={
+                a.name: dict(zip(a.classes, a.target, strict=True)) for a in aligned.attributes
+            },
+            iterations=int(manifest["extra"]["iterations"]),
+            images_per_prompt=finetune["images_per_prompt"],
+            guidance=finetune["guidance"],
+            seed=settings.seed,
+        )
+        written = write_bundle(out, state, card=bundle_card(facts), facts=facts.as_dict())
+        size = sum(entry["bytes"] for entry in written["files"].values())
+        step.log.info("wrote %s: %d tensors, %.2f MB", out, len(state), size / 1e6)
+        step.tracker.metrics({"bytes": float(size)})
+        step.tracker.artifact(out)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the step from the command line."""
+    parser = arguments(STEP, __doc__)
+    parser.add_argument("--finetuned", type=Path, default=Path("artifacts/finetune"), help="read")
+    parser.add_argument(
+        "--classifiers", type=Path, default=Path("artifacts/classifiers"), help="read"
+    )
+    parser.add_argument("--out", type=Path, default=Path("artifacts/bundle"), help="written")
+
+    def work(args: argparse.Namespace, params: Params, settings: Settings) -> None:
+        run(
+            **params.section(STEP),
+            base=params.models.base,
+            attributes=params.section("attributes"),
+            finetune=params.section("finetune"),
+            finetuned=args.finetuned,
+            classifiers=args.classifiers,
+            settings=settings,
+            out=args.out,
+        )
+
+    return execute(parser, argv, work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,201 @@
+"""Write the report: one HTML file that loads nothing, and the model card with its figures."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.step import Settings, arguments, execute, open_step
+
+if TYPE_CHECKING:
+    from fairness_core.config import Params
+
+STEP = "report"
+MODELS = ("base", "aligned")
+WORLD_NOTE = (
+    "The world of this run is drawn: small portraits made by a program with known attributes. "
+    "Its four groups of skin tone stand in for the classes of photographic data sets. Its figures "
+    "show that the method works; they are not figures of any photographic model."
+)
+USAGE = """from diffusers import StableDiffusionPipeline
+
+pipeline = StableDiffusionPipeline.from_pretrained("PATH/OF/THE/BASE/MODEL")
+pipeline.load_lora_weights("PATH/OF/THE/BUNDLE")"""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the other steps wrote.
+
+    Attributes:
+        prompts: Folder of ``generate_prompts``.
+        classifiers: Folder of ``calibrate_classifier``.
+        finetuned: Folder of ``finetune``.
+        bundle: Folder of ``publish``.
+        base: Folder of ``generate_images`` for the base model.
+        aligned: The same for the aligned model.
+        evaluated: Folder of ``evaluate_bias``.
+        metrics: Its figures, ``evaluation.json``.
+    """
+
+    prompts: Path
+    classifiers: Path
+    finetuned: Path
+    bundle: Path
+    base: Path
+    aligned: Path
+    evaluated: Path
+    metrics: Path
+
+
+def run(
+    *,
+    images_per_prompt: int,
+    world: str,
+    models: Mapping[str, Any],
+    attributes: Mapping[str, Any],
+    align: Sequence[str],
+    split: str,
+    inputs: Inputs,
+    settings: Settings,
+    out: Path,
+) -> None:
+    """Write ``report.html`` and ``model-card.md``; nothing is measured again.
+
+    Args:
+        images_per_prompt: Pictures shown of each prompt and model.
+        world: Prompt catalog: the drawn world gets a note that it is one.
+        models: Section ``models``.
+        attributes: Section ``attributes``.
+        align: Attributes that training aligned.
+        split: The held-out split.
+        inputs: What the other steps wrote.
+        settings: Section ``run``.
+        out: Folder to write.
+
+    Raises:
+        ArtifactError: An input is missing or damaged.
+    """
+    import pandas as pd
+
+    from fairness_core.attributes import AttributeSpace
+    from fairness_core.reporting import CardFacts, ReportData, RunFacts, build_card, build_page
+    from fairness_core.runtime import atomic_folder, read_json, read_table, verify, write_manifest
+
+    with open_step(STEP, settings, {"images_per_prompt": images_per_prompt}) as step:
+        for folder, kind in (
+            (inputs.prompts, "prompts"),
+            (inputs.classifiers, "classifiers"),
+            (inputs.finetuned, "finetune"),
+            (inputs.evaluated, "evaluation"),
+        ):
+            verify(folder, kind=kind)
+        folders = {"base": inputs.base, "aligned": inputs.aligned}
+        tables = [read_table(folders[model] / "images.parquet") for model in MODELS]
+        evaluation = read_json(inputs.metrics)
+        data = ReportData(
+            facts=RunFacts(
+                title=settings.name,
+                model=models["base"],
+                date=datetime.now(UTC).date().isoformat(),
+                seed=settings.seed,
+                steps=evaluation["steps"],
+                guidance=evaluation["guidance"],
+                revision=_revision(),
+                more={"Face detector": models["detector"]},
+            ),
+            space=AttributeSpace.from_mapping(attributes),
+            aligned=align,
+            evaluation=evaluation,
+            prompts=read_table(inputs.prompts / "prompts.parquet"),
+            images=pd.concat(tables, ignore_index=True),
+            faces=read_table(inputs.evaluated / "faces.parquet"),
+            folders=folders,
+            split=split,
+            calibration=read_json(inputs.classifiers / "calibration.json"),
+            training=read_table(inputs.finetuned / "log.parquet"),
+            notes=(WORLD_NOTE,) if world == "portraits" else (),
+            commands=("make demo",),
+            hashes=_hashes(inputs),
+            images_per_prompt=images_per_prompt,
+        )
+        card = CardFacts(
+            base_model=models["base"],
+            license="apache-2.0",
+            summary="LoRA weights that move the shares of perceived attributes to a target.",
+            usage=USAGE,
+        )
+        with atomic_folder(out) as folder:
+            (folder / "report.html").write_text(build_page(data), encoding="utf-8")
+            (folder / "model-card.md").write_text(build_card(data, card), encoding="utf-8")
+            write_manifest(folder, "report")
+        step.log.info("wrote %s", out / "report.html")
+        step.tracker.artifact(out / "report.html")
+        step.tracker.artifact(out / "model-card.md")
+
+
+def _hashes(inputs: Inputs) -> dict[str, str]:
+    from fairness_core.runtime import sha256_file
+
+    files = {
+        "prompts": inputs.prompts / "prompts.parquet",
+        "training classifier": inputs.classifiers / "train" / "model.safetensors",
+        "audit classifier": inputs.classifiers / "audit" / "model.safetensors",
+        "bundle": inputs.bundle / "pytorch_lora_weights.safetensors",
+    }
+    return {name: sha256_file(path) for name, path in files.items()}
+
+
+def _revision() -> str | None:
+    """Git commit of the working directory, where it is a checkout."""
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            capture_output=True, text=True, check=False, timeout=10,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None if found.returncode == 0 else None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the step from the command line."""
+    parser = arguments(STEP, __doc__)
+    defaults = {
+        "prompts": "artifacts/prompts",
+        "classifiers": "artifacts/classifiers",
+        "finetuned": "artifacts/finetune",
+        "bundle": "artifacts/bundle",
+        "base": "artifacts/images/base",
+        "aligned": "artifacts/images/aligned",
+        "evaluated": "artifacts/evaluation",
+        "metrics": "metrics/evaluation.json",
+    }
+    for name, default in defaults.items():
+        parser.add_argument(f"--{name}", type=Path, default=Path(default), help="read")
+    parser.add_argument("--out", type=Path, default=Path("artifacts/report"), help="written")
+
+    def work(args: argparse.Namespace, params: Params, settings: Settings) -> None:
+        run(
+            **params.section(STEP),
+            world=params.generate_prompts.world,
+            models=params.section("models"),
+            attributes=params.section("attributes"),
+            align=params.finetune.align,
+            split=params.evaluate_bias.split,
+            inputs=Inputs(**{name: getattr(args, name) for name in defaults}),
+            settings=settings,
+            out=args.out,
+        )
+
+    return execute(parser, argv, work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""The command line ``evenhand``."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from components import cli
+from fairness_core.errors import ConfigError
+
+RUNNER = CliRunner()
+
+
+def test_table_prints_bias_before_and_after(here):
+    result = RUNNER.invoke(cli.app, ["table"], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "gender bias" in result.output
+    assert str(here / "artifacts/report/report.html") in result.output
+    assert "Tracking: off" in result.output
+
+
+def test_check_says_that_parameters_are_sound(here):
+    assert "is sound" in RUNNER.invoke(cli.app, ["check"], catch_exceptions=False).output
+    with pytest.raises(ConfigError, match="no-such-file"):
+        RUNNER.invoke(cli.app, ["check", "no-such-file.yaml"], catch_exceptions=False)
+
+
+def test_step_passes_options_on(here, tmp_path):
+    result = RUNNER.invoke(
+        cli.app,
+        ["step", "generate_prompts", "--out", str(tmp_path / "o")],
+        catch_exceptions=False,
+    )
+    assert result.exit_code == 0
+    assert (tmp_path / "o" / "manifest.json").is_file()
+    with pytest.raises(ConfigError, match="no such step.*generate_images"):
+        RUNNER.invoke(cli.app, ["step", "generate"], catch_exceptions=False)
+
+
+def test_draw_writes_a_sheet(tmp_path):
+    sheet = tmp_path / "a" / "sheet.png"
+    command = ["portraits", "draw", str(sheet), "--count", "10", "--scale", "2"]
+    assert RUNNER.invoke(cli.app, command, catch_exceptions=False).exit_code == 0
+    with Image.open(sheet) as picture:
+        assert picture.size == (8 * 64, 2 * 64)
+        pixels = np.asarray(picture)
+    assert (pixels[64:, 2 * 64 :] == 255).all()
+    assert not (pixels[64:, : 2 * 64] == 255).all()
+
+
+def test_errors_are_one_message_and_what_is_not_needed_is_not_imported(tmp_path):
+    code = (
+        "import sys\n"
+        "from components import cli\n"
+        "heavy = {'torch', 'diffusers', 'transformers', 'mlflow', 'pandas'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        "sys.argv = ['evenhand', 'check', 'nowhere.yaml']\n"
+        "cli.main()\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert found.returncode == 1, found.stderr
+    assert found.stderr.startswith("error: ")
+    assert "nowhere.yaml" in found.stderr
+    assert "Traceback" not in found.stderr
