@@ -39,7 +39,7 @@ def folder(saved, tmp_path):
 def test_small_networks_are_small_and_cover_the_space(kind, crops, generator):
     model = build(kind, SPACE, 32, generator)
     parameters = sum(p.numel() for p in model.parameters())
-    assert 100_000 < parameters < 300_000
+    assert 100_000 < parameters < 1_000_000
     assert {k: v.shape for k, v in model.logits(crops).items()} == {
         "gender": (7, 2),
         "race": (7, 4),
