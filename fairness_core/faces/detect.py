@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -14,6 +14,7 @@ from fairness_core.types import Faces
 __all__ = ["FaceDetector", "largest"]
 
 
+@runtime_checkable
 class FaceDetector(Protocol):
     """Finds the largest face of each image."""
 
