@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from fairness_core.training.checkpoint import clear_checkpoints
-from fairness_core.training.loop import Finetuned, Schedule, finetune, prompt_of_iteration
-from fairness_core.training.parts import Models, Settings, StepResult
+from fairness_core.training.loop import Finetuned, finetune, prompt_of_iteration
+from fairness_core.training.parts import Models, Schedule, Settings, StepResult
 from fairness_core.training.step import original_images, training_step
 
 __all__ = [

@@ -26,6 +26,7 @@ __all__ = ["Checkpoint", "clear_checkpoints", "newest_checkpoint", "save_checkpo
 
 KIND = "finetune-checkpoint"
 KEPT = 2
+SHOWN = 12  # hexadecimal digits of the fingerprint in a checkpoint's name
 
 _logger = get_logger("checkpoint")
 
@@ -52,18 +53,18 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, fingerprint: str) -> Path:
-    """Write ``folder/iteration-NNNNNN`` in one step and drop all but the newest two.
+    """Write ``folder/iteration-NNNNNNNN-RUN`` in one step; drop all but this run's newest two.
 
     Args:
-        folder: Where a run's checkpoints lie.
+        folder: Where checkpoints lie; those of runs with other settings are left alone.
         checkpoint: What to keep.
-        fingerprint: Of everything that the run's result depends on.
+        fingerprint: Of everything that the run's result depends on; RUN is its beginning.
 
     Returns:
         The new checkpoint's folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    place = folder / f"iteration-{checkpoint.iteration:06d}"
+    place = folder / f"iteration-{checkpoint.iteration:08d}-{fingerprint[:SHOWN]}"
     with atomic_folder(place) as inside:
         save_file(dict(checkpoint.weights), inside / "weights.safetensors")
         save_file(dict(checkpoint.average), inside / "average.safetensors")
@@ -72,7 +73,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, fingerprint: str) -> P
         write_json(state, inside / "state.json")
         write_table(checkpoint.log, inside / "log.parquet")
         write_manifest(inside, KIND, fingerprint=fingerprint)
-    for old in _checkpoints(folder)[:-KEPT]:
+    for old in _checkpoints(folder, fingerprint)[:-KEPT]:
         shutil.rmtree(old)
     return place
 
@@ -83,14 +84,19 @@ def newest_checkpoint(folder: Path, fingerprint: str) -> Checkpoint | None:
     A damaged one is named in a warning and the one before it is taken. Those of another run
     (other parameters, prompts or models) are left alone and not taken.
     """
-    for place in reversed(_checkpoints(folder)):
+    own = _checkpoints(folder, fingerprint)
+    others = len(_checkpoints(folder)) - len(own)
+    if others:
+        _logger.warning(
+            "Leaving alone %d checkpoints of runs with other settings in %s", others, folder
+        )
+    for place in reversed(own):
         try:
             manifest = verify(place, kind=KIND)
         except ArtifactError as error:
             _logger.warning("Passing over a damaged checkpoint. %s", error)
             continue
-        if manifest["fingerprint"] != fingerprint:
-            _logger.warning("Passing over a checkpoint of a run with other settings: %s", place)
+        if manifest["extra"].get("fingerprint") != fingerprint:
             continue
         state = read_json(place / "state.json")
         return Checkpoint(
@@ -104,11 +110,17 @@ def newest_checkpoint(folder: Path, fingerprint: str) -> Checkpoint | None:
     return None
 
 
-def clear_checkpoints(folder: Path) -> None:
-    """Remove a finished run's checkpoints; the folder stays."""
-    for place in _checkpoints(folder):
+def clear_checkpoints(folder: Path, fingerprint: str) -> None:
+    """Remove a finished run's checkpoints, and what a killed process left half-written.
+
+    The folder stays, and so do the checkpoints of runs with other settings.
+    """
+    for place in _checkpoints(folder, fingerprint):
         shutil.rmtree(place)
+    for unfinished in folder.glob(".iteration-*"):
+        shutil.rmtree(unfinished)
 
 
-def _checkpoints(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.glob("iteration-*") if p.is_dir())
+def _checkpoints(folder: Path, fingerprint: str = "") -> list[Path]:
+    """Whole checkpoints, oldest first: of one run, or of all."""
+    return sorted(p for p in folder.glob(f"iteration-*-{fingerprint[:SHOWN]}*") if p.is_dir())

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fairness_core.alignment import take_rows
 from fairness_core.diffusion import decode
-from fairness_core.faces import crop_faces, region_mask
+from fairness_core.faces import crop_faces, expand_square, region_mask
 from fairness_core.losses import (
     alignment_terms,
     dynamic_weights,
@@ -20,7 +20,7 @@ from fairness_core.losses import (
     total,
 )
 from fairness_core.training.parts import Models, Settings
-from fairness_core.training.perceive import Perceived
+from fairness_core.training.perceive import ENLARGE, Perceived
 from fairness_core.types import Targets
 
 __all__ = ["loss_gradient"]
@@ -48,7 +48,8 @@ def loss_gradient(
     )
     size = (originals.shape[-2], originals.shape[-1])
     both = seen.faces.present & originally.faces.present
-    region = region_mask(seen.faces.boxes, originally.faces.boxes, both, size)
+    boxes = (expand_square(which.faces.boxes, ENLARGE) for which in (seen, originally))
+    region = region_mask(*boxes, both, size)
     for start in range(0, len(latents), settings.batch_size):
         rows = slice(start, start + settings.batch_size)
         z = latents[rows].detach().requires_grad_()
@@ -58,6 +59,7 @@ def loss_gradient(
             seen.faces.boxes[rows],
             seen.faces.present[rows],
             size=models.classifier.input_size,
+            enlarge=ENLARGE,
         )
         logits = models.classifier.logits(crops)
         held = scale_gradient(images, region[rows], factors[rows])

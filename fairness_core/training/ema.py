@@ -38,3 +38,8 @@ class MovingAverage:
         for name, average in self.weights.items():
             average.lerp_(weights[name].detach().float().cpu(), 1 - keep)
         self.updates += 1
+
+    def restore(self, weights: Mapping[str, Tensor], updates: int) -> None:
+        """Go on from an average and the number of its updates."""
+        self.weights = {name: average.clone() for name, average in weights.items()}
+        self.updates = updates

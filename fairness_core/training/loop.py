@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,51 +12,22 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from fairness_core.diffusion import load_lora_state, lora_state, trainable
-from fairness_core.errors import FaceError, PromptError
+from fairness_core.errors import ArtifactError, ConfigError, FaceError, ModelError, PromptError
 from fairness_core.runtime.distributed import World
 from fairness_core.runtime.logs import get_logger, progress
 from fairness_core.runtime.seeds import generator, image_noise
-from fairness_core.training.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
-from fairness_core.training.ema import MovingAverage
-from fairness_core.training.optim import load_optimizer_state, new_optimizer, optimizer_state
-from fairness_core.training.parts import Models, Settings, StepResult
+from fairness_core.training.checkpoint import newest_checkpoint, save_checkpoint
+from fairness_core.training.parts import Models, Schedule, Settings, StepResult
+from fairness_core.training.state import TrainingState
 from fairness_core.training.step import training_step
 
-__all__ = ["Finetuned", "Schedule", "finetune", "prompt_of_iteration"]
+__all__ = ["Finetuned", "finetune", "prompt_of_iteration"]
 
 # Consecutive iterations without a single face after which a run cannot be learning anything.
 FACELESS_LIMIT = 20
 
 _logger = get_logger("finetune")
 OnIteration = Callable[[int, Mapping[str, float]], None]
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how fast to train.
-
-    Attributes:
-        iterations: Iterations in all.
-        images: N, images per iteration over all processes.
-        steps: Fewest and most sampling steps; each iteration draws one number between.
-        learning_rate: AdamW, constant.
-        betas: AdamW.
-        weight_decay: AdamW.
-        ema_decay: Of the moving average.
-        checkpoint_every: Iterations between checkpoints.
-        seed: Enters every random stream.
-    """
-
-    iterations: int
-    images: int
-    steps: tuple[int, int]
-    learning_rate: float
-    betas: tuple[float, float]
-    weight_decay: float
-    ema_decay: float
-    checkpoint_every: int
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -105,54 +77,57 @@ def finetune(
 
     Raises:
         PromptError: There are no prompts.
-        FaceError: Twenty iterations in a row without a face in any image.
+        ConfigError: There are more processes than images.
+        ArtifactError: The processes find different checkpoints.
+        FaceError: Twenty iterations in a row without a face in any image. The state is saved.
+        ModelError: The loss or its gradient is not finite.
     """
     if not prompts:
         raise PromptError("There are no prompts to train on", do="check the step that made them")
-    parameters = trainable(models.stack)
-    optimizer = new_optimizer(
-        parameters,
-        learning_rate=schedule.learning_rate,
-        betas=schedule.betas,
-        weight_decay=schedule.weight_decay,
-    )
-    average = MovingAverage(parameters, schedule.ema_decay)
-    rows: list[dict[str, float]] = []
+    if schedule.images < world.size:
+        raise ConfigError(
+            f"{world.size} processes cannot share {schedule.images} images",
+            do="use fewer processes or more images per prompt",
+        )
+    state = TrainingState(models.stack, schedule)
     found = newest_checkpoint(checkpoints, fingerprint)
     if found is not None:
         _logger.info("Going on after iteration %d", found.iteration)
-        load_lora_state(models.stack, found.weights)
-        load_optimizer_state(optimizer, parameters, found.optimizer)
-        average.weights, average.updates = dict(found.average), found.updates
-        rows = found.log.to_dict("records")
-        for row in rows:
+        state.restore(found)
+        for row in state.rows:
             _report(on_iteration, row)
-    start = len(rows)
+    _check_agreement(world, state.done)
     label = f"finetuning, {schedule.images} images an iteration"
-    for iteration in progress(range(start, schedule.iterations), label=label):
+    for iteration in progress(range(state.done, schedule.iterations), label=label):
         began, calls = time.perf_counter(), models.stack.calls
         calls.reset()
-        optimizer.zero_grad(set_to_none=True)
+        state.clear_gradient()
         result = _iterate(models, settings, schedule, world, prompts, iteration)
+        norm = state.gradient_norm()
+        _check_finite(iteration, result.losses["total"], norm)
         if result.faces:
-            optimizer.step()
-        average.update(parameters)
-        seconds = time.perf_counter() - began
-        rows.append(_row(iteration, result, seconds, calls.forwards, calls.backwards))
-        _report(on_iteration, rows[-1])
-        _check_faces(rows, prompts)
-        done = iteration + 1
-        if world.is_main and done % schedule.checkpoint_every == 0 and done < schedule.iterations:
-            state = Checkpoint(
-                iteration=done,
-                weights=lora_state(models.stack),
-                average=average.weights,
-                updates=average.updates,
-                optimizer=optimizer_state(optimizer, parameters),
-                log=pd.DataFrame(rows),
+            # Without a face there is nothing to align: such an iteration changes nothing.
+            state.step()
+        row = _row(iteration, result, norm, time.perf_counter() - began)
+        counts = torch.tensor([calls.forwards, calls.backwards], device=world.device)
+        world.sum_([counts])
+        row["network_forwards"], row["network_backwards"] = counts.tolist()
+        state.rows.append(row)
+        _report(on_iteration, row)
+        faceless = _faceless(state.rows)
+        due = state.done % schedule.checkpoint_every == 0 and state.done < schedule.iterations
+        if world.is_main and (due or faceless):
+            save_checkpoint(checkpoints, state.checkpoint(), fingerprint)
+        if faceless:
+            # A process that ends early would take the one that is still writing with it.
+            world.barrier()
+            raise FaceError(
+                f"No image of the last {FACELESS_LIMIT} iterations has a face",
+                given=f"prompts such as '{prompts[0]}'",
+                do="use prompts that show a person, or check the detector and its size",
             )
-            save_checkpoint(checkpoints, state, fingerprint)
-    return Finetuned(lora_state(models.stack), dict(average.weights), pd.DataFrame(rows))
+    last = state.checkpoint()
+    return Finetuned(dict(last.weights), dict(last.average), last.log)
 
 
 def _iterate(
@@ -186,17 +161,14 @@ def _iterate(
     )
 
 
-def _row(
-    iteration: int, result: StepResult, seconds: float, forwards: int, backwards: int
-) -> dict[str, float]:
+def _row(iteration: int, result: StepResult, norm: float, seconds: float) -> dict[str, float]:
     row: dict[str, float] = {"iteration": iteration}
     row |= {f"loss_{name}": value for name, value in result.losses.items()}
     for name, shares in result.shares.items():
         row |= {f"share_{name}_{i}": share for i, share in enumerate(shares)}
         row[f"used_{name}"] = result.used[name]
     row["face_rate"] = result.faces / result.images
-    row["network_forwards"] = forwards
-    row["network_backwards"] = backwards
+    row["gradient_norm"] = norm
     row["seconds"] = seconds
     return row
 
@@ -206,11 +178,25 @@ def _report(on_iteration: OnIteration | None, row: Mapping[str, float]) -> None:
         on_iteration(int(row["iteration"]), {k: v for k, v in row.items() if k != "iteration"})
 
 
-def _check_faces(rows: Sequence[Mapping[str, float]], prompts: Sequence[str]) -> None:
-    recent = rows[-FACELESS_LIMIT:]
-    if len(recent) == FACELESS_LIMIT and all(row["face_rate"] == 0 for row in recent):
-        raise FaceError(
-            f"No image of the last {FACELESS_LIMIT} iterations has a face",
-            given=f"prompts such as '{prompts[0]}'",
-            do="use prompts that show a person, or check the detector and its size",
+def _check_agreement(world: World, done: int) -> None:
+    everywhere = world.gather_rows(torch.tensor([done], device=world.device))
+    if len(set(everywhere.tolist())) > 1:
+        raise ArtifactError(
+            "The processes find different checkpoints",
+            given=f"after iterations {everywhere.tolist()}",
+            do="keep the checkpoints on a filesystem that all machines share",
         )
+
+
+def _check_finite(iteration: int, loss: float, norm: float) -> None:
+    if not (math.isfinite(loss) and math.isfinite(norm)):
+        raise ModelError(
+            f"Iteration {iteration} has a loss or a gradient that is not finite",
+            given=f"loss {loss}, norm of the gradient {norm}",
+            do="lower finetune.learning_rate, or look for a damaged model",
+        )
+
+
+def _faceless(rows: Sequence[Mapping[str, float]]) -> bool:
+    recent = rows[-FACELESS_LIMIT:]
+    return len(recent) == FACELESS_LIMIT and all(row["face_rate"] == 0 for row in recent)

@@ -1,4 +1,4 @@
-"""What an iteration works with, is told, and gives back."""
+"""What a run and its iterations work with, are told, and give back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fairness_core.diffusion import DiffusionStack, WeightMode
 from fairness_core.embeddings import ImageSelfEncoder, ImageTextEncoder
 from fairness_core.faces import FaceDetector
 
-__all__ = ["Models", "Settings", "StepResult"]
+__all__ = ["Models", "Schedule", "Settings", "StepResult"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,33 @@ class Settings:
     factor1: Mapping[str, float]
     factor2: Mapping[str, float]
     batch_size: int
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to train.
+
+    Attributes:
+        iterations: Iterations in all.
+        images: N, images per iteration over all processes.
+        steps: Fewest and most sampling steps; each iteration draws one number between.
+        learning_rate: AdamW, constant.
+        betas: AdamW.
+        weight_decay: AdamW.
+        ema_decay: Of the moving average.
+        checkpoint_every: Iterations between checkpoints.
+        seed: Enters every random stream.
+    """
+
+    iterations: int
+    images: int
+    steps: tuple[int, int]
+    learning_rate: float
+    betas: tuple[float, float]
+    weight_decay: float
+    ema_decay: float
+    checkpoint_every: int
+    seed: int
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,10 @@ from fairness_core.classifiers import AttributeClassifier
 from fairness_core.faces import FaceDetector, crop_faces
 from fairness_core.types import Faces
 
-__all__ = ["Perceived", "perceive"]
+__all__ = ["ENLARGE", "Perceived", "perceive"]
+
+# Side of the square that is a face's crop and its region, over the box's longer side.
+ENLARGE = 1.5
 
 
 @dataclass(frozen=True)
@@ -46,5 +49,7 @@ def perceive(
     """
     shown = images.clamp(-1, 1)
     faces = detector.detect(shown)
-    crops = crop_faces(shown, faces.boxes, faces.present, size=classifier.input_size)
+    crops = crop_faces(
+        shown, faces.boxes, faces.present, size=classifier.input_size, enlarge=ENLARGE
+    )
     return Perceived(faces, classifier.predict(crops))

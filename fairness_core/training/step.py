@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import Parameter
 
 from fairness_core.alignment import make_targets, take_rows
 from fairness_core.attributes import AttributeSpace
@@ -121,6 +122,7 @@ def training_step(
             guidance=settings.guidance,
             batch_size=settings.batch_size,
         )
+    originals = originals.to(device)
     originally = perceive(originals, models.detector, models.classifier)
     # 3. align targets over every process's faces
     everyone = {
@@ -143,7 +145,7 @@ def training_step(
         settings,
         trajectory.final,
         seen,
-        originals.to(device),
+        originals,
         originally,
         local,
         n_faces=int(present.sum()),
@@ -170,8 +172,15 @@ def training_step(
             if leaf.grad is not None:
                 gradient[row] = leaf.grad.sum(dim=0)
         states.backward(gradient)
-    world.sum_([p.grad for p in trainable(stack).values() if p.grad is not None])
+    world.sum_([_gradient(parameter) for parameter in trainable(stack).values()])
     return _result(settings.space, losses, everyone, present, targets, world)
+
+
+def _gradient(parameter: Parameter) -> Tensor:
+    """A parameter's gradient, zero if there is none: every process must sum the same tensors."""
+    if parameter.grad is None:
+        parameter.grad = torch.zeros_like(parameter)
+    return parameter.grad
 
 
 def _result(
