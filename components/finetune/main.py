@@ -47,7 +47,7 @@ from fairness_core.training import (
 
 __all__ = ["run"]
 
-UNET_FILE = "diffusion_pytorch_model.safetensors"
+MODEL_FILES = {".safetensors", ".onnx", ".json", ".txt"}
 # Iterations over which the metrics average: one batch of 16 faces says little.
 LAST = 25
 
@@ -108,7 +108,7 @@ def run(
         tracker.metrics({k: v for k, v in summary.items() if isinstance(v, float)})
         tracker.artifact(output / "ema.safetensors")
         # The result is complete: a later run starts anew instead of finding itself finished.
-        clear_checkpoints(checkpoints)
+        clear_checkpoints(checkpoints, fingerprint)
     world.barrier()
 
 
@@ -161,18 +161,29 @@ def _assemble(params: Params, classifiers: Path, world: World) -> tuple[Models, 
 
 def _fingerprint(params: Params, prompts: Path, classifiers: Path) -> str:
     """Hash of everything that decides the result, whatever the number of processes."""
+    used = ("base", "detector", "image_text", "image_self")
+    models = params.section("models")
     decides: dict[str, Any] = {
         "seed": params.run.seed,
-        "models": params.section("models"),
         "attributes": params.section("attributes"),
         "finetune": params.section("finetune"),
+        "detector_size": models["detector_size"],
         "prompts": sha256_file(prompts / "prompts.parquet"),
-        "classifier": sha256_file(classifiers / "train" / "model.safetensors"),
-        "base": sha256_file(resolve(params.models.base) / "unet" / UNET_FILE),
+        "classifier": _content(classifiers / "train"),
+        **{name: _content(resolve(models[name])) for name in used},
     }
     # How often the state is saved has no influence.
     decides["finetune"].pop("checkpoint_every")
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+
+def _content(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file of a model folder that loading can read, by its path inside."""
+    return {
+        path.relative_to(folder).as_posix(): sha256_file(path)
+        for path in sorted(folder.rglob("*"))
+        if path.suffix in MODEL_FILES and path.is_file()
+    }
 
 
 def _write(result: Finetuned, output: Path, params: Params) -> None:
