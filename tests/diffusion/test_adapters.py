@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,8 @@ from fairness_core.diffusion import (
 )
 from fairness_core.diffusion.adapters import TEXT_TARGETS, UNET_TARGETS
 from fairness_core.errors import ConfigError, ModelError
+
+Fresh = Callable[[], DiffusionStack]
 
 
 def adapt(
@@ -49,11 +52,11 @@ def outputs(stack: DiffusionStack, noise: Tensor) -> tuple[Tensor, Tensor]:
         return embedding, stack.predict(noise, torch.tensor(500), embedding)
 
 
-def test_the_same_generator_gives_the_same_adapters(folder: Path, stack: DiffusionStack) -> None:
+def test_the_same_generator_gives_the_same_adapters(fresh: Fresh, stack: DiffusionStack) -> None:
     state = torch.get_rng_state()
     adapt(stack, seed=3)
     assert torch.equal(torch.get_rng_state(), state)
-    again, other = DiffusionStack.load(folder), DiffusionStack.load(folder)
+    again, other = fresh(), fresh()
     torch.rand(5)  # what the global generator did must not matter
     adapt(again, seed=3)
     adapt(other, seed=4)
@@ -165,13 +168,13 @@ def test_alpha_is_the_rank(stack: DiffusionStack) -> None:
 
 
 def test_state_goes_through_a_file_exactly(
-    stack: DiffusionStack, folder: Path, tmp_path: Path, noise: Tensor
+    stack: DiffusionStack, fresh: Fresh, tmp_path: Path, noise: Tensor
 ) -> None:
     adapt(stack)
     shake(stack)
     state = lora_state(stack)
     save_file(state, tmp_path / "adapter.safetensors")
-    again = DiffusionStack.load(folder)
+    again = fresh()
     adapt(again, seed=5)
     load_lora_state(again, load_file(tmp_path / "adapter.safetensors"))
     assert all(torch.equal(lora_state(again)[name], value) for name, value in state.items())
@@ -203,9 +206,9 @@ def test_state_of_other_networks_is_refused(stack: DiffusionStack) -> None:
         load_lora_state(stack, state)
 
 
-def test_state_of_another_rank_is_refused_whole(stack: DiffusionStack, folder: Path) -> None:
+def test_state_of_another_rank_is_refused_whole(stack: DiffusionStack, fresh: Fresh) -> None:
     adapt(stack, text=2, unet=2)
-    other = DiffusionStack.load(folder)
+    other = fresh()
     adapt(other, text=2, unet=3, seed=1)
     before = lora_state(stack)
     with pytest.raises(ModelError, match=r"unet\..*has shape \(3, .*the model's \(2, "):
