@@ -23,6 +23,7 @@ from fairness_core.diffusion import DiffusionStack, LoraSpec, add_lora, trainabl
 from fairness_core.embeddings import ImageSelfEncoder, ImageTextEncoder
 from fairness_core.faces.backends.insightface import InsightFaceDetector
 from fairness_core.portraits.models import resolve
+from fairness_core.prompts import named_column
 from fairness_core.runtime.artifacts import (
     atomic_folder,
     read_table,
@@ -80,7 +81,16 @@ def run(
     verify(prompts)
     verify(classifiers)
     table = read_table(prompts / "prompts.parquet")
-    train = table.loc[table["split"] == "train", "prompt"].tolist()
+    rows = table[table["split"] == "train"]
+    train = rows["prompt"].tolist()
+    named = {
+        str(row["prompt"]): {
+            name: str(row[named_column(name)])
+            for name in params.attribute_space.names
+            if pd.notna(row[named_column(name)])
+        }
+        for _, row in rows.iterrows()
+    }
     models, settings, schedule = _assemble(params, classifiers, world)
     fingerprint = _fingerprint(params, prompts, classifiers)
     sizes = {name: p.numel() for name, p in trainable(models.stack).items()}
@@ -99,6 +109,7 @@ def run(
         prompts=train,
         checkpoints=checkpoints,
         fingerprint=fingerprint,
+        named=named,
         on_iteration=lambda i, row: tracker.metrics(row, step=i),
     )
     if world.is_main:

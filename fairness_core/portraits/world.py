@@ -17,6 +17,8 @@ from fairness_core.portraits.palette import CLOTHES, Colour
 from fairness_core.portraits.scenery import SCENES
 from fairness_core.portraits.truth import BASE_OLD, BASE_RACE, FIELDS, ROLES, Field, Role
 
+Row = dict[str, object]
+
 __all__ = [
     "ATTRIBUTES",
     "DESCRIPTORS",
@@ -31,6 +33,7 @@ __all__ = [
     "with_article",
 ]
 
+TRAIN_NAMINGS = 2
 TEMPLATE = "a portrait of a {}, a person"
 ATTRIBUTES = AttributeSpace.from_mapping(
     {
@@ -149,8 +152,8 @@ def _row(
     prompt: str,
     planted: dict[str, tuple[float, ...]] | None = None,
     named: dict[str, int] | None = None,
-) -> dict[str, object]:
-    row: dict[str, object] = {
+) -> Row:
+    row: Row = {
         "prompt": prompt,
         "split": split,
         "family": family,
@@ -165,20 +168,23 @@ def _row(
     return row
 
 
-def _named_rows() -> list[dict[str, object]]:
-    """Sixteen prompts over held-out occupations that name one, two or three attributes."""
-    held_out = [o for o in occupations() if o.split == "test"]
-    kinds: list[dict[str, int]] = [{"gender": g} for g in (0, 1)]
-    kinds += [{"race": r} for r in range(4)]
-    kinds += [{"age": a} for a in (0, 1)]
-    kinds += [{"gender": i % 2, "race": i} for i in range(4)]
-    kinds += [{"gender": 1 - i % 2, "race": (i + 2) % 4, "age": i % 2} for i in range(4)]
+# What a prompt asks for: one, two or three attributes.
+NAMINGS: tuple[dict[str, int], ...] = (
+    *({"gender": g} for g in (0, 1)),
+    *({"race": r} for r in range(4)),
+    *({"age": a} for a in (0, 1)),
+    *({"gender": i % 2, "race": i} for i in range(4)),
+    *({"gender": 1 - i % 2, "race": (i + 2) % 4, "age": i % 2} for i in range(4)),
+)
+
+
+def _named_rows(split: str, subjects: tuple[Occupation, ...], times: int) -> list[Row]:
+    """Prompts that ask for classes, each combination of ``NAMINGS`` ``times`` times."""
     rows = []
-    for i, named in enumerate(kinds):
-        occupation = held_out[(5 * i) % len(held_out)]
-        subject = f"{named_words(named)} {occupation.name}"
+    for i, named in enumerate(NAMINGS * times):
+        subject = f"{named_words(named)} {subjects[(5 * i) % len(subjects)].name}"
         prompt = with_article(TEMPLATE.format(subject))
-        rows.append(_row("named", "named", subject, prompt, None, named))
+        rows.append(_row(split, "named", subject, prompt, None, named))
     return rows
 
 
@@ -204,7 +210,10 @@ def catalog() -> pd.DataFrame:
         for o in trained[i * 7 : i * 7 + 2]:
             prompt = f"a portrait of a {o.name} {place}"
             rows.append(_row("styles", "style", f"{o.name} {place}", prompt, o.planted))
-    rows += _named_rows()
+    # Training ones keep what they ask for; the others test that a tuned model still does.
+    rows += _named_rows("train", tuple(trained), TRAIN_NAMINGS)
+    held_out = tuple(o for o in occupations() if o.split == "test")
+    rows += _named_rows("named", held_out, 1)
     rows += [_row("scenes", "scene", kind, f"a picture of a {kind}") for kind in SCENES]
     frame = pd.DataFrame(rows)
     number = frame.groupby("split").cumcount()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 import torch
@@ -61,6 +62,7 @@ def finetune(
     prompts: Sequence[str],
     checkpoints: Path,
     fingerprint: str,
+    named: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
     on_iteration: OnIteration | None = None,
 ) -> Finetuned:
     """Train the stack's adapters, going on from the newest checkpoint of the same run.
@@ -73,6 +75,8 @@ def finetune(
         prompts: Training prompts.
         checkpoints: Folder for this run's checkpoints.
         fingerprint: Of everything that the result depends on.
+        named: Prompts that ask for classes, and those classes by attribute: their target is the
+            class asked for.
         on_iteration: Called with each iteration's number and row, the resumed ones too.
 
     Raises:
@@ -102,7 +106,9 @@ def finetune(
         began, calls = time.perf_counter(), models.stack.calls
         calls.reset()
         state.clear_gradient()
-        result = _iterate(models, settings, schedule, world, prompts, iteration)
+        prompt = prompt_of_iteration(prompts, iteration, schedule.seed)
+        asked = replace(settings, space=settings.space.naming(named.get(prompt, {})))
+        result = _iterate(models, asked, schedule, world, prompt, iteration)
         norm = state.gradient_norm()
         _check_finite(iteration, result.losses["total"], norm)
         if result.faces:
@@ -135,10 +141,9 @@ def _iterate(
     settings: Settings,
     schedule: Schedule,
     world: World,
-    prompts: Sequence[str],
+    prompt: str,
     iteration: int,
 ) -> StepResult:
-    prompt = prompt_of_iteration(prompts, iteration, schedule.seed)
     names = ("finetune", schedule.seed, iteration)
     low, high = schedule.steps
     drawn = torch.randint(low, high + 1, (1,), generator=generator("sampling-steps", *names))
