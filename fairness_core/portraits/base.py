@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import torch
 from diffusers import (
@@ -12,36 +12,30 @@ from diffusers import (
     StableDiffusionPipeline,
     UNet2DConditionModel,
 )
-from jaxtyping import Float, Int
-from torch import Tensor
-from torch.nn import functional as F  # noqa: N812 - the name torch itself documents
+from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from fairness_core.runtime.seeds import generator, seed_for
+from fairness_core.portraits.fitting import seeded
+from fairness_core.runtime.seeds import seed_for
 
-__all__ = [
-    "SCHEDULE",
-    "assemble",
-    "encode_all",
-    "new_denoiser",
-    "new_vae",
-    "refine_decoder",
-    "train_denoiser",
-    "train_vae",
-]
+__all__ = ["BETA_END", "BETA_START", "SCHEDULE", "assemble", "new_denoiser", "new_vae"]
 
+BETA_START, BETA_END = 0.00085, 0.012
 SCHEDULE = {
     "num_train_timesteps": 1000,
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
+    "beta_start": BETA_START,
+    "beta_end": BETA_END,
     "beta_schedule": "scaled_linear",
 }
-OnStep = Callable[[int, float], None]
 
 
 def new_vae() -> AutoencoderKL:
     """An untrained autoencoder: 3 x 32 x 32 pixels to 4 x 8 x 8 latents."""
-    torch.manual_seed(seed_for("portraits", "vae"))
+    network = seeded(_vae, seed_for("portraits", "vae"))
+    return cast(AutoencoderKL, network.to(memory_format=torch.channels_last))
+
+
+def _vae() -> AutoencoderKL:
     return AutoencoderKL(
         in_channels=3,
         out_channels=3,
@@ -53,7 +47,7 @@ def new_vae() -> AutoencoderKL:
         norm_num_groups=8,
         sample_size=32,
         mid_block_add_attention=False,
-    ).to(memory_format=torch.channels_last)
+    )
 
 
 def new_denoiser(vocabulary: int, end: int) -> tuple[CLIPTextModel, UNet2DConditionModel]:
@@ -63,8 +57,17 @@ def new_denoiser(vocabulary: int, end: int) -> tuple[CLIPTextModel, UNet2DCondit
         vocabulary: Number of tokens.
         end: Token id that ends a text.
     """
-    torch.manual_seed(seed_for("portraits", "denoiser"))
-    text = CLIPTextModel(
+    # One stream for both, so that neither starts with the other's numbers.
+    both = seeded(
+        lambda: nn.ModuleList([_text(vocabulary, end), _unet()]),
+        seed_for("portraits", "denoiser"),
+    )
+    text, unet = cast(CLIPTextModel, both[0]), cast(UNet2DConditionModel, both[1])
+    return text, unet.to(memory_format=torch.channels_last)
+
+
+def _text(vocabulary: int, end: int) -> CLIPTextModel:
+    return CLIPTextModel(
         CLIPTextConfig(
             vocab_size=vocabulary,
             hidden_size=96,
@@ -78,7 +81,10 @@ def new_denoiser(vocabulary: int, end: int) -> tuple[CLIPTextModel, UNet2DCondit
             pad_token_id=end,
         )
     )
-    unet = UNet2DConditionModel(
+
+
+def _unet() -> UNet2DConditionModel:
+    return UNet2DConditionModel(
         sample_size=8,
         in_channels=4,
         out_channels=4,
@@ -90,169 +96,7 @@ def new_denoiser(vocabulary: int, end: int) -> tuple[CLIPTextModel, UNet2DCondit
         cross_attention_dim=96,
         attention_head_dim=4,
         norm_num_groups=8,
-    ).to(memory_format=torch.channels_last)
-    return text, unet
-
-
-def train_vae(
-    images: Float[Tensor, "n 3 32 32"], *, steps: int, batch_size: int = 32, on_step: OnStep
-) -> AutoencoderKL:
-    """Fit the autoencoder: absolute error, its gradient, and a light KL term.
-
-    Args:
-        images: In [-1, 1].
-        steps: Optimiser steps.
-        batch_size: Images per step.
-        on_step: Called with (step, loss).
-    """
-    vae, source = new_vae(), generator("portraits", "vae-batches")
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=2e-3, weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
-    for step in range(steps):
-        rows = torch.randint(len(images), (batch_size,), generator=source)
-        batch = images[rows].contiguous(memory_format=torch.channels_last)
-        posterior = vae.encode(batch).latent_dist
-        latents = posterior.mean + posterior.std * torch.randn(
-            posterior.mean.shape, generator=source
-        )
-        out = vae.decode(latents).sample
-        loss = _difference(out, batch) + 1e-5 * posterior.kl().mean()
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        on_step(step, float(loss.detach()))
-    return vae.eval()
-
-
-def refine_decoder(
-    vae: AutoencoderKL,
-    images: Float[Tensor, "n 3 32 32"],
-    mean: Float[Tensor, "n 4 8 8"],
-    std: Float[Tensor, "n 4 8 8"],
-    *,
-    steps: int,
-    batch_size: int = 32,
-    on_step: OnStep,
-) -> AutoencoderKL:
-    """Train the decoder alone; the latents stay what they are, so the U-Net need not wait.
-
-    Args:
-        vae: As ``train_vae`` left it; changed in place.
-        images: In [-1, 1].
-        mean: Latent means, unscaled.
-        std: Latent standard deviations, unscaled.
-        steps: Optimiser steps.
-        batch_size: Images per step.
-        on_step: Called with (step, loss).
-    """
-    source = generator("portraits", "decoder-batches")
-    vae.requires_grad_(False)
-    decoder = [*vae.decoder.parameters(), *vae.post_quant_conv.parameters()]
-    for parameter in decoder:
-        parameter.requires_grad_(True)
-    optimizer = torch.optim.AdamW(decoder, lr=1.5e-3, weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, 1.5e-3, total_steps=steps, pct_start=0.05
     )
-    for step in range(steps):
-        rows = torch.randint(len(images), (batch_size,), generator=source)
-        noise = torch.randn(mean[rows].shape, generator=source)
-        latents = (mean[rows] + std[rows] * noise).contiguous(memory_format=torch.channels_last)
-        loss = _difference(vae.decode(latents).sample, images[rows])
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(decoder, 1.0)
-        optimizer.step()
-        schedule.step()
-        on_step(step, float(loss.detach()))
-    return vae.eval()
-
-
-def _difference(
-    shown: Float[Tensor, "n 3 32 32"], images: Float[Tensor, "n 3 32 32"]
-) -> Float[Tensor, ""]:
-    """Absolute error of the pixels and of their differences along both axes."""
-    edges = [(shown.diff(dim=d) - images.diff(dim=d)).abs().mean() for d in (2, 3)]
-    return F.l1_loss(shown, images) + edges[0] + edges[1]
-
-
-@torch.no_grad()
-def encode_all(
-    vae: AutoencoderKL, images: Float[Tensor, "n 3 32 32"], batch_size: int = 256
-) -> tuple[Float[Tensor, "n 4 8 8"], Float[Tensor, "n 4 8 8"]]:
-    """Mean and standard deviation of every image's latent."""
-    parts = [vae.encode(batch).latent_dist for batch in images.split(batch_size)]
-    return torch.cat([p.mean for p in parts]), torch.cat([p.std for p in parts])
-
-
-def train_denoiser(
-    text: CLIPTextModel,
-    unet: UNet2DConditionModel,
-    mean: Float[Tensor, "n 4 8 8"],
-    std: Float[Tensor, "n 4 8 8"],
-    tokens: Int[Tensor, "n t"],
-    empty: Int[Tensor, " t"],
-    *,
-    name: str,
-    steps: int,
-    learning_rate: float,
-    average: float,
-    batch_size: int = 96,
-    on_step: OnStep,
-) -> None:
-    """Fit text encoder and U-Net together on noise prediction; they end as moving averages.
-
-    Args:
-        text: Changed in place.
-        unet: Changed in place.
-        mean: Scaled latent means.
-        std: Scaled latent standard deviations.
-        tokens: Caption token ids.
-        empty: Token ids of the empty caption, used for one caption in ten.
-        name: Names the random stream.
-        steps: Optimiser steps.
-        learning_rate: Highest rate.
-        average: Decay of the moving average.
-        batch_size: Latents per step.
-        on_step: Called with (step, loss).
-    """
-    source = generator("portraits", name)
-    betas = torch.linspace(SCHEDULE["beta_start"] ** 0.5, SCHEDULE["beta_end"] ** 0.5, 1000) ** 2
-    alpha_bar = torch.cumprod(1 - betas, 0)
-    parameters = [*text.train().parameters(), *unet.train().parameters()]
-    averages = [p.detach().clone() for p in parameters]
-    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, learning_rate, total_steps=steps, pct_start=0.06
-    )
-    for step in range(steps):
-        rows = torch.randint(len(mean), (batch_size,), generator=source)
-        noise = torch.randn((batch_size, *mean.shape[1:]), generator=source)
-        latents = mean[rows] + std[rows] * torch.randn(noise.shape, generator=source)
-        times = torch.randint(1000, (batch_size,), generator=source)
-        a = alpha_bar[times].view(-1, 1, 1, 1)
-        noisy = a.sqrt() * latents + (1 - a).sqrt() * noise
-        dropped = torch.rand(batch_size, generator=source) < 0.1
-        ids = torch.where(dropped[:, None], empty, tokens[rows])
-        noisy = noisy.contiguous(memory_format=torch.channels_last)
-        out = unet(noisy, times, encoder_hidden_states=text(ids)[0]).sample
-        loss = F.mse_loss(out, noise)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        schedule.step()
-        keep = min(average, (1 + step) / (10 + step))
-        with torch.no_grad():
-            torch._foreach_lerp_(averages, [p.detach() for p in parameters], 1 - keep)
-        on_step(step, float(loss.detach()))
-    with torch.no_grad():
-        for parameter, averaged in zip(parameters, averages, strict=True):
-            parameter.copy_(averaged)
-    text.eval()
-    unet.eval()
 
 
 def assemble(

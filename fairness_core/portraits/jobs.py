@@ -16,6 +16,12 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from fairness_core.portraits import base
+from fairness_core.portraits.base_training import (
+    encode_all,
+    refine_decoder,
+    train_denoiser,
+    train_vae,
+)
 from fairness_core.portraits.dataset import Captioned, captioned_portraits
 from fairness_core.portraits.detector import export_detector, train_detector
 from fairness_core.portraits.embedder import export_embedder, save_embedder, train_embedder
@@ -110,8 +116,8 @@ def _tokens(tokenizer: CLIPTokenizer, captions: Sequence[str]) -> Int[Tensor, "n
 def train_autoencoder(work: Path) -> None:
     """Write the autoencoder and every picture's latent."""
     images = _pixels(_world(work))
-    vae = base.train_vae(images, steps=VAE_STEPS, on_step=_reporter("autoencoder"))
-    mean, std = base.encode_all(vae, images)
+    vae = train_vae(images, steps=VAE_STEPS, on_step=_reporter("autoencoder"))
+    mean, std = encode_all(vae, images)
     vae.register_to_config(scaling_factor=float((mean.var() + std.square().mean()).rsqrt()))
     vae.save_pretrained(work / "autoencoder")
     save_file({"mean": mean, "std": std}, work / "latents.safetensors")
@@ -121,7 +127,7 @@ def train_decoder(work: Path) -> None:
     """Refine the autoencoder's decoder."""
     vae = AutoencoderKL.from_pretrained(work / "autoencoder", local_files_only=True)
     latents = load_file(work / "latents.safetensors")
-    refined = base.refine_decoder(
+    refined = refine_decoder(
         vae.to(memory_format=torch.channels_last),
         _pixels(_world(work)),
         latents["mean"],
@@ -143,7 +149,7 @@ def train_text_and_unet(work: Path) -> None:
     tokenizer = _tokenizer(work)
     empty = _tokens(tokenizer, [""])[0]
     text, unet = base.new_denoiser(len(tokenizer), int(empty[1]))
-    base.train_denoiser(
+    train_denoiser(
         text,
         unet,
         latents["mean"] * scale,
@@ -157,8 +163,8 @@ def train_text_and_unet(work: Path) -> None:
         on_step=_reporter("text encoder and U-Net"),
     )
     named = captioned_portraits(NAMING_PICTURES, "naming", naming=NAMING)
-    mean, std = base.encode_all(vae, _pixels(named))
-    base.train_denoiser(
+    mean, std = encode_all(vae, _pixels(named))
+    train_denoiser(
         text,
         unet,
         mean * scale,

@@ -48,8 +48,8 @@ def loss_gradient(
     )
     size = (originals.shape[-2], originals.shape[-1])
     both = seen.faces.present & originally.faces.present
-    boxes = (expand_square(which.faces.boxes, ENLARGE) for which in (seen, originally))
-    region = region_mask(*boxes, both, size)
+    boxes = [expand_square(which.faces.boxes, ENLARGE) for which in (seen, originally)]
+    region = region_mask(boxes[0], boxes[1], both, size)
     for start in range(0, len(latents), settings.batch_size):
         rows = slice(start, start + settings.batch_size)
         z = latents[rows].detach().requires_grad_()

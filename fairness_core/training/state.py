@@ -74,4 +74,7 @@ class TrainingState:
         load_lora_state(self.stack, checkpoint.weights)
         load_optimizer_state(self.optimizer, self.parameters, checkpoint.optimizer)
         self.average.restore(checkpoint.average, checkpoint.updates)
-        self.rows = checkpoint.log.to_dict("records")
+        self.rows = [
+            {str(name): value for name, value in row.items()}
+            for row in checkpoint.log.to_dict("records")
+        ]
