@@ -1,5 +1,6 @@
 """Attribute classifiers: networks, training, calibration."""
 
+from fairness_core.classifiers.build import build
 from fairness_core.classifiers.calibrate import (
     expected_calibration_error,
     fit_temperature,
@@ -7,7 +8,7 @@ from fairness_core.classifiers.calibrate import (
 )
 from fairness_core.classifiers.fit import Epoch, History, fit
 from fairness_core.classifiers.model_folder import InputFormat
-from fairness_core.classifiers.network import AttributeClassifier, build, label_names
+from fairness_core.classifiers.network import AttributeClassifier, label_names
 
 __all__ = [
     "AttributeClassifier",
