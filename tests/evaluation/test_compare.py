@@ -115,14 +115,20 @@ def test_planted_truth_is_compared_where_there_is_one():
 
 
 def test_change_is_relative_to_the_distance_to_the_floor():
-    result = evaluate(faces())
+    result = evaluate(faces(t1=rows("base", "t1", 0)))
     change, floor = result["change"]["gender"], result["base"]["gender"]["fair_floor"]
-    # After: 5 and 4 of 8 female: gaps 0.25 and 0.
-    assert change["difference"] == pytest.approx(0.125 - 0.75)
-    assert change["reduction"] == pytest.approx(1 - 0.125 / 0.75)
-    assert change["reduction_to_floor"] == pytest.approx(1 - (0.125 - floor) / (0.75 - floor))
+    # Before: one class only. After: 5 and 4 of 8 female, gaps 0.25 and 0.
+    assert change["difference"] == pytest.approx(0.125 - 1)
+    assert change["reduction"] == pytest.approx(1 - 0.125)
+    assert change["reduction_to_floor"] == pytest.approx(1 - (0.125 - floor) / (1 - floor))
     assert change["ci95"][0] <= change["reduction_to_floor"] <= change["ci95"][1]
     assert result["change"]["clip_t"]["difference"] == pytest.approx(-0.02)
+
+
+def test_a_base_that_cannot_be_told_from_its_floor_has_no_reduction():
+    even = rows("base", "t0", 4), rows("base", "t1", 4)
+    change = evaluate(faces(t0=even[0], t1=even[1]))["change"]["gender"]
+    assert (change["reduction_to_floor"], change["ci95"], change["reduction"]) == (None,) * 3
 
 
 def test_quality_and_totals():
