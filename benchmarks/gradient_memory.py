@@ -42,7 +42,8 @@ MIB = 2**20
 def small_stack() -> DiffusionStack:
     """Make a random model of about the size of the portraits' one: 8x8 latents, 32x32 images."""
     torch.manual_seed(0)
-    tokenizer = CLIPTokenizer(model_max_length=16)
+    words = {"<|startoftext|>": 0, "<|endoftext|>": 1}
+    tokenizer = CLIPTokenizer(vocab=words, merges=[], model_max_length=16)
     text_encoder = CLIPTextModel(
         CLIPTextConfig(
             vocab_size=len(tokenizer),
@@ -51,6 +52,9 @@ def small_stack() -> DiffusionStack:
             num_hidden_layers=2,
             num_attention_heads=4,
             max_position_embeddings=16,
+            bos_token_id=0,
+            eos_token_id=1,
+            pad_token_id=1,
         )
     )
     vae = AutoencoderKL(
