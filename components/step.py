@@ -26,6 +26,7 @@ __all__ = ["Settings", "Step", "arguments", "execute", "open_step"]
 
 QUIET = {
     "DIFFUSERS_VERBOSITY": "error",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "TRANSFORMERS_VERBOSITY": "error",
