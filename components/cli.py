@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import runpy
+import importlib
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -60,11 +60,14 @@ def table(
 
 
 def _tracking() -> str:
+    """Where runs are tracked; credentials in an address are not shown."""
     import os
+    from urllib.parse import urlsplit
 
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if uri:
-        return uri
+        parts = urlsplit(uri)
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     store = Path("mlflow.db").resolve()
     if not store.is_file():
         return "off"
@@ -81,8 +84,8 @@ def step(
         raise ConfigError(
             "There is no such step", given=name, do=f"choose among {', '.join(STEPS)}"
         )
-    sys.argv = [f"evenhand step {name}", *context.args]
-    runpy.run_module(f"components.{name}.main", run_name="__main__", alter_sys=True)
+    status: int = importlib.import_module(f"components.{name}.main").main(context.args)
+    raise typer.Exit(status)
 
 
 @app.command()

@@ -21,7 +21,7 @@ from components.publish.main import main as publish
 from components.report.main import main as report
 from fairness_core.diffusion import DiffusionStack, LoraSpec, add_lora, lora_state
 from fairness_core.runtime import write_manifest, write_table
-from tests.helpers.tiny_world import make_tiny_world, write_params
+from tests.helpers.tiny_world import ATTRIBUTES, make_tiny_world, write_params
 
 CATALOG = """prompt_id,prompt,split,family,subject,named_gender,named_age
 train-0,a bank guard,train,occupation,bank guard,,
@@ -86,7 +86,9 @@ def done(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Run:
     params["calibrate_classifier"] |= {"images": 100, "epochs": 1, "audit_epochs": 1}
     params["generate_images"] = {"steps": 2, "guidance": 3.0, "batch_size": 8}
     params["evaluate_bias"] |= {"bootstrap": 100, "batch_size": 8}
-    path.write_text(yaml.safe_dump(params))
+    # The attributes' order is theirs: it names what is measured jointly.
+    params["attributes"] = ATTRIBUTES
+    path.write_text(yaml.safe_dump(params, sort_keys=False))
     before = Path.cwd()
     os.chdir(folder)
     try:

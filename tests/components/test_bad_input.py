@@ -30,7 +30,7 @@ def test_every_problem_of_the_parameters_is_listed(here, capsys, tmp_path):
     params = yaml.safe_load((here / "params.yaml").read_text())
     params["generate_images"]["stepz"] = 3
     params["attributes"]["age"]["target"] = [0.5, 0.6]
-    (tmp_path / "p.yaml").write_text(yaml.safe_dump(params))
+    (tmp_path / "p.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     said = message(
         capsys, generate_prompts, "--params", tmp_path / "p.yaml", "--out", tmp_path / "o"
     )
@@ -128,7 +128,7 @@ def test_images_without_any_face_are_an_error(here, capsys, tmp_path, monkeypatc
 def test_attributes_that_the_portraits_do_not_have(here, capsys, tmp_path):
     params = yaml.safe_load((here / "params.yaml").read_text())
     params["attributes"]["gender"]["classes"] = ["male", "female"]
-    (tmp_path / "p.yaml").write_text(yaml.safe_dump(params))
+    (tmp_path / "p.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     said = message(
         capsys, calibrate_classifier, "--params", tmp_path / "p.yaml", "--out", tmp_path / "o",
         "--metrics", tmp_path / "m.json",

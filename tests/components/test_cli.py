@@ -24,6 +24,13 @@ def test_table_prints_bias_before_and_after(here):
     assert "Tracking: off" in result.output
 
 
+def test_a_tracking_server_is_named_without_its_credentials(here, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@mlflow.example:5000/a")
+    output = RUNNER.invoke(cli.app, ["table"], catch_exceptions=False).output
+    assert "Tracking: https://mlflow.example:5000/a" in output
+    assert "secret" not in output
+
+
 def test_check_says_that_parameters_are_sound(here):
     assert "is sound" in RUNNER.invoke(cli.app, ["check"], catch_exceptions=False).output
     with pytest.raises(ConfigError, match="no-such-file"):
