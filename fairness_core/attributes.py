@@ -173,27 +173,3 @@ class AttributeSpace:
     def subset(self, names: Iterable[str]) -> AttributeSpace:
         """The same attributes, only those named, in the order named."""
         return AttributeSpace(tuple(self[name] for name in names))
-
-    def naming(self, classes: Mapping[str, str]) -> AttributeSpace:
-        """The same attributes; where a class is named, the target is that class alone.
-
-        A prompt that asks for a class ("a female doctor") must keep it. Names of attributes that
-        the space does not have are passed over.
-
-        Raises:
-            ConfigError: An attribute has no such class.
-        """
-        changed = []
-        for attribute in self.attributes:
-            wanted = classes.get(attribute.name)
-            if wanted is not None:
-                if wanted not in attribute.classes:
-                    raise ConfigError(
-                        f"'{attribute.name}' has no class '{wanted}'",
-                        do=f"choose among {', '.join(attribute.classes)}",
-                    )
-                certain = tuple(1.0 if c == wanted else 0.0 for c in attribute.classes)
-                changed.append(Attribute(attribute.name, attribute.classes, certain))
-            else:
-                changed.append(attribute)
-        return AttributeSpace(tuple(changed))

@@ -91,18 +91,3 @@ def test_targets_must_be_distributions(target: object, message: str):
 def test_a_target_may_leave_a_class_out_and_be_a_rounding_away_from_one():
     assert Attribute("a", ("x", "y"), (0.0, 1.0)).size == 2
     assert Attribute("a", ("x", "y", "z"), (0.3333333, 0.3333333, 0.3333333)).size == 3
-
-
-def test_a_prompt_that_names_a_class_gets_it_as_its_target():
-    space = AttributeSpace.from_mapping(
-        {
-            "gender": {"classes": ["female", "male"]},
-            "age": {"classes": ["young", "old"], "target": [0.75, 0.25]},
-        }
-    )
-    asked = space.naming({"gender": "male", "race": "dark"})
-    assert asked["gender"].target == (0.0, 1.0)
-    assert asked["age"].target == (0.75, 0.25)
-    assert space["gender"].target == (0.5, 0.5)
-    with pytest.raises(ConfigError, match="'gender' has no class 'none'"):
-        space.naming({"gender": "none"})

@@ -109,19 +109,15 @@ def run(
 
 def _training_prompts(
     table: pd.DataFrame, space: AttributeSpace
-) -> tuple[list[str], dict[str, dict[str, str]]]:
-    """Texts of the training prompts, and the classes that some of them ask for."""
+) -> tuple[list[str], dict[str, list[str]]]:
+    """Texts of the training prompts, and the attributes that some of them name a class of."""
     import pandas as pd
 
     from fairness_core.prompts import named_column
 
     rows = table[table["split"] == "train"]
     named = {
-        str(row["prompt"]): {
-            name: str(row[named_column(name)])
-            for name in space.names
-            if pd.notna(row.get(named_column(name)))
-        }
+        str(row["prompt"]): [a for a in space.names if pd.notna(row.get(named_column(a)))]
         for _, row in rows.iterrows()
     }
     return rows["prompt"].tolist(), named

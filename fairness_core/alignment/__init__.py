@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fairness_core.alignment.assignment import assign_counts, cell_costs, count_compositions
-from fairness_core.alignment.targets import make_targets, take_rows
+from fairness_core.alignment.targets import held_targets, make_targets, take_rows
 from fairness_core.alignment.transport import (
     binary_targets,
     enumerated_targets,
@@ -18,6 +18,7 @@ __all__ = [
     "count_compositions",
     "enumerated_targets",
     "expected_targets",
+    "held_targets",
     "make_targets",
     "sampled_targets",
     "take_rows",

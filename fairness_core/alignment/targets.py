@@ -13,7 +13,7 @@ from fairness_core.attributes import AttributeSpace
 from fairness_core.errors import ConfigError, TargetError
 from fairness_core.types import Targets
 
-__all__ = ["make_targets", "take_rows"]
+__all__ = ["held_targets", "make_targets", "take_rows"]
 
 
 def make_targets(
@@ -55,6 +55,27 @@ def make_targets(
     faces = {k: p.detach()[present.to(p.device)] for k, p in probabilities.items()}
     expected = expected_targets(faces, space, draws=draws, generator=generator)
     return {name: _spread(q, present, confidence) for name, q in expected.items()}
+
+
+def held_targets(
+    probabilities: Float[Tensor, "n k"], present: Bool[Tensor, " n"], *, confidence: float = 0.8
+) -> Targets:
+    """Targets that keep each image as it was: y_i is the original's most probable class.
+
+    Not in the paper, which trains on prompts that name no class.
+
+    Args:
+        probabilities: The classifier's view of the frozen model's images.
+        present: Whether there is a face in both images.
+        confidence: C: where the original's class is less certain, the image takes no part.
+
+    Returns:
+        One-hot targets with the original's probability as their confidence; zero where absent.
+    """
+    kept = torch.where(present[:, None], probabilities, torch.zeros_like(probabilities))
+    highest, labels = kept.max(dim=1)
+    expected = torch.nn.functional.one_hot(labels, kept.shape[1]).to(kept) * present[:, None]
+    return Targets(expected, labels, highest, present & (highest >= confidence))
 
 
 def take_rows(targets: Targets, rows: slice) -> Targets:

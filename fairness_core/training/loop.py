@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
@@ -62,7 +62,7 @@ def finetune(
     prompts: Sequence[str],
     checkpoints: Path,
     fingerprint: str,
-    named: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+    named: Mapping[str, Collection[str]] = MappingProxyType({}),
     on_iteration: OnIteration | None = None,
 ) -> Finetuned:
     """Train the stack's adapters, going on from the newest checkpoint of the same run.
@@ -75,8 +75,8 @@ def finetune(
         prompts: Training prompts.
         checkpoints: Folder for this run's checkpoints.
         fingerprint: Of everything that the result depends on.
-        named: Prompts that ask for classes, and those classes by attribute: their target is the
-            class asked for.
+        named: Prompts that ask for classes, and the attributes asked for: these are held, not
+            aligned.
         on_iteration: Called with each iteration's number and row, the resumed ones too.
 
     Raises:
@@ -107,8 +107,9 @@ def finetune(
         calls.reset()
         state.clear_gradient()
         prompt = prompt_of_iteration(prompts, iteration, schedule.seed)
-        asked = replace(settings, space=settings.space.naming(named.get(prompt, {})))
-        result = _iterate(models, asked, schedule, world, prompt, iteration)
+        result = _iterate(
+            models, settings, schedule, world, prompt, named.get(prompt, ()), iteration
+        )
         norm = state.gradient_norm()
         _check_finite(iteration, result.losses["total"], norm)
         if result.faces:
@@ -142,6 +143,7 @@ def _iterate(
     schedule: Schedule,
     world: World,
     prompt: str,
+    named: Collection[str],
     iteration: int,
 ) -> StepResult:
     names = ("finetune", schedule.seed, iteration)
@@ -159,6 +161,7 @@ def _iterate(
         settings,
         world,
         prompt=prompt,
+        named=named,
         noise=noise,
         steps=int(drawn),
         targets_from=generator("targets", *names),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import Parameter
 
-from fairness_core.alignment import make_targets, take_rows
+from fairness_core.alignment import held_targets, make_targets, take_rows
 from fairness_core.attributes import AttributeSpace
 from fairness_core.diffusion import (
     DiffusionStack,
@@ -74,6 +74,7 @@ def training_step(
     targets_from: torch.Generator,
     steps_from: torch.Generator,
     originals: Float[Tensor, "n 3 y x"] | None = None,
+    named: Collection[str] = (),
 ) -> StepResult:
     """Add one iteration's adjusted gradient to the adapters' ``.grad``, summed over processes.
 
@@ -87,6 +88,8 @@ def training_step(
         targets_from: Source of sampled joint targets; the same on every process.
         steps_from: Source of the K chosen steps; the same on every process.
         originals: The frozen model's images of these rows, if they are stored; sampled otherwise.
+        named: Attributes that the prompt itself asks a class of ("a female doctor"): their target
+            is the class of the frozen model's image, so that the prompt stays as it was.
 
     Returns:
         Losses and class shares of the whole batch.
@@ -129,14 +132,21 @@ def training_step(
         name: world.gather_rows(seen.probabilities[name]).cpu() for name in settings.space.names
     }
     present = world.gather_rows(seen.faces.present).cpu()
-    targets = make_targets(
-        everyone,
-        present,
-        settings.space,
-        confidence=settings.confidence,
-        draws=settings.transport_draws,
-        generator=targets_from,
-    )
+    free = [name for name in settings.space.names if name not in named]
+    targets = {}
+    if free:
+        targets = make_targets(
+            everyone,
+            present,
+            settings.space.subset(free),
+            confidence=settings.confidence,
+            draws=settings.transport_draws,
+            generator=targets_from,
+        )
+    for name in (name for name in settings.space.names if name in named):
+        was = world.gather_rows(originally.probabilities[name]).cpu()
+        both = present & world.gather_rows(originally.faces.present).cpu()
+        targets[name] = held_targets(was, both, confidence=settings.confidence)
     # 4. loss, and its cotangent v = dL/dz_0
     first = world.shard(len(present)).start
     local = {name: take_rows(t, slice(first, first + n)) for name, t in targets.items()}

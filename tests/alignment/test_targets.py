@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fairness_core.alignment import binary_targets, make_targets, take_rows
+from fairness_core.alignment import binary_targets, held_targets, make_targets, take_rows
 from fairness_core.errors import ConfigError, TargetError
 from fairness_core.types import Targets
 from tests.helpers.brute_force import make_space, random_probabilities
@@ -101,3 +101,12 @@ def test_bad_input_is_refused(generator: torch.Generator):
     broken["a0"][1] = float("nan")
     with pytest.raises(TargetError, match="not finite"):
         make_targets(broken, present, SPACE, generator=generator)
+
+
+def test_held_targets_are_the_originals_classes_where_certain_and_present():
+    probabilities = torch.tensor([[0.9, 0.1], [0.3, 0.7], [0.05, 0.95]])
+    held = held_targets(probabilities, torch.tensor([True, True, False]), confidence=0.8)
+    assert held.labels.tolist()[:2] == [0, 1]
+    assert held.active.tolist() == [True, False, False]
+    assert held.expected.tolist() == [[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]
+    assert held.confidence[2] == 0

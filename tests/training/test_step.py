@@ -1,0 +1,305 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from fairness_core.diffusion import (
+    choose_steps,
+    encode_prompts,
+    sampler_coefficients,
+    trainable,
+)
+from fairness_core.runtime.distributed import World
+from fairness_core.training import Models, Settings, StepResult, original_images, training_step
+from tests.helpers.close import EXACT, FLOAT32, GRADIENT, Tolerance, assert_close
+from tests.helpers.tiny_world import BrightSpot, TinyWorld, tiny_models, tiny_settings
+from tests.training.plain_step import plain_gradient
+from tests.training.threads import in_threads
+
+PROMPT = "a photo of a nurse"
+STEPS = 4
+PARTS = {
+    "text encoder": {"text_encoder": True, "unet": False},
+    "U-Net": {"text_encoder": False, "unet": True},
+    "both": {"text_encoder": True, "unet": True},
+}
+
+
+def make_noise(models: Models, n: int) -> Tensor:
+    source = torch.Generator().manual_seed(5)
+    noise = torch.randn(n, *models.stack.latent_shape, generator=source)
+    return noise.to(models.stack.dtype)
+
+
+def run_step(
+    models: Models, settings: Settings, world: World, noise: Tensor, **options: Any
+) -> tuple[StepResult, dict[str, Tensor]]:
+    """The step's result and the gradient that it leaves on the adapters."""
+    arguments = {
+        "prompt": PROMPT,
+        "noise": noise,
+        "steps": STEPS,
+        "targets_from": torch.Generator().manual_seed(0),
+        "steps_from": torch.Generator().manual_seed(1),
+    }
+    result = training_step(models, settings, world, **(arguments | options))
+    gradient = {name: p.grad for name, p in trainable(models.stack).items() if p.grad is not None}
+    assert gradient.keys() == trainable(models.stack).keys()
+    return result, gradient
+
+
+def assert_same_gradient(
+    actual: dict[str, Tensor], expected: dict[str, Tensor], tolerance: Tolerance
+) -> None:
+    """Every tensor differs by at most ``relative`` of its norm, and none is zero throughout."""
+    assert actual.keys() == expected.keys()
+    for name, value in expected.items():
+        size = float(value.norm())
+        assert size > 0, name
+        distance = float((actual[name] - value).norm()) / size
+        assert distance <= tolerance.relative, f"{name}: {distance}, {tolerance.reason}"
+
+
+def flat(gradient: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The whole gradient as one vector."""
+    return {"all": torch.cat([gradient[name].flatten() for name in sorted(gradient)])}
+
+
+def half_dark(world: TinyWorld, n: int, **parts: bool) -> BrightSpot:
+    """A detector that finds no face in some of the tuned images and in others of the originals."""
+    models = tiny_models(world, **parts)
+    images = original_images(models, PROMPT, make_noise(models, n), steps=STEPS, guidance=3.0)
+    brightness = images.clamp(-1, 1).mean(dim=(1, 2, 3)).sort().values
+    return BrightSpot(darkest=float(brightness[:2].mean()))
+
+
+@pytest.mark.parametrize(
+    ("part", "guidance"), [("text encoder", 3.0), ("U-Net", 3.0), ("both", 3.0), ("both", 1.0)]
+)
+def test_gradient_is_that_of_a_plain_graph(
+    tiny_world: TinyWorld, alone: World, part: str, guidance: float
+) -> None:
+    parts = PARTS[part]
+    detector = half_dark(tiny_world, 5, **parts)
+    models = tiny_models(tiny_world, **parts, detector=detector, double=True)
+    settings = tiny_settings(gradient_weights="unadjusted", guidance=guidance)
+    noise = make_noise(models, 5)
+    expected, loss = plain_gradient(models, settings, PROMPT, noise, STEPS)
+    result, gradient = run_step(models, settings, alone, noise)
+    assert_same_gradient(gradient, expected, FLOAT32)
+    assert_close(result.losses["total"], loss, FLOAT32)
+    assert result.images == 5
+    assert 0 < result.faces <= 5
+
+
+def test_gradient_in_single_precision(tiny_world: TinyWorld, alone: World) -> None:
+    models = tiny_models(tiny_world, **PARTS["U-Net"])
+    settings = tiny_settings(gradient_weights="unadjusted")
+    noise = make_noise(models, 5)
+    expected, _ = plain_gradient(models, settings, PROMPT, noise, STEPS)
+    _, gradient = run_step(models, settings, alone, noise)
+    assert_same_gradient(flat(gradient), flat(expected), GRADIENT)
+
+
+def test_the_plain_graph_sees_all_that_the_loss_is_made_of(
+    tiny_world: TinyWorld, alone: World
+) -> None:
+    """The comparison above would prove little if a part of the loss slept in it."""
+    models = tiny_models(tiny_world, detector=half_dark(tiny_world, 5))
+    noise = make_noise(models, 5)
+    usual = tiny_settings()
+    result, _ = run_step(models, usual, alone, noise)
+    assert result.faces < 5
+    assert result.losses["image"] > 0
+    assert all(result.losses[f"align_{name}"] > 0 for name in usual.space.names)
+    assert any(0 < share < 1 for share in result.used.values())
+    changes = {
+        "lambda_image": 3.0,
+        "confidence": 0.0,
+        "factor1": {"gender": 1.0, "age": 1.0},
+        "factor2": {"gender": 1.0, "age": 1.0},
+    }
+    base = plain_gradient(models, usual, PROMPT, noise, STEPS)[0]
+    for name, value in changes.items():
+        changed = dataclasses.replace(usual, **{name: value})
+        other = plain_gradient(models, changed, PROMPT, noise, STEPS)[0]
+        assert any(not torch.allclose(base[key], other[key], rtol=1e-3) for key in base), name
+
+
+@pytest.mark.parametrize("mode", ["exact", "unadjusted"])
+def test_chosen_steps_stand_for_all(tiny_world: TinyWorld, alone: World, mode: str) -> None:
+    models = tiny_models(tiny_world, double=True)
+    settings = tiny_settings(gradient_weights=mode, gradient_steps=2)
+    chosen, scale = choose_steps(STEPS, 2, torch.Generator().manual_seed(1))
+    natural = sampler_coefficients(models.stack, STEPS)
+    factors = [0.0] * STEPS
+    for index in chosen:
+        factors[index] = scale / (float(natural[index]) if mode == "exact" else 1.0)
+    noise = make_noise(models, 3)
+    expected, _ = plain_gradient(models, settings, PROMPT, noise, STEPS, factors=factors)
+    _, gradient = run_step(models, settings, alone, noise)
+    assert_same_gradient(gradient, expected, FLOAT32)
+
+
+def test_batch_size_does_not_matter(tiny_world: TinyWorld, alone: World) -> None:
+    outcomes = []
+    for size in (8, 2):
+        models = tiny_models(tiny_world, unet=True, double=True)
+        settings = tiny_settings(batch_size=size)
+        outcomes.append(run_step(models, settings, alone, make_noise(models, 5)))
+    (one, whole), (two, parts) = outcomes
+    assert_same_gradient(parts, whole, FLOAT32)
+    for name, value in one.losses.items():
+        assert_close(two.losses[name], value, FLOAT32)
+
+
+def test_given_originals_are_those_it_would_sample(tiny_world: TinyWorld, alone: World) -> None:
+    outcomes = []
+    for given in (False, True):
+        models = tiny_models(tiny_world)
+        noise, options = make_noise(models, 3), {}
+        if given:
+            options["originals"] = original_images(
+                models, PROMPT, noise, steps=STEPS, guidance=3.0, batch_size=8
+            )
+        outcomes.append(run_step(models, tiny_settings(), alone, noise, **options))
+    assert outcomes[0][0] == outcomes[1][0]
+    for name, value in outcomes[0][1].items():
+        assert_close(outcomes[1][1][name], value, EXACT)
+
+
+def test_originals_are_the_frozen_models_and_leave_the_adapters_alone(
+    tiny_world: TinyWorld,
+) -> None:
+    models = tiny_models(tiny_world, unet=True)
+    untrained = tiny_models(tiny_world, unet=True, trained=False)
+    noise = make_noise(models, 2)
+    before = {name: p.detach().clone() for name, p in trainable(models.stack).items()}
+    states = encode_prompts(models.stack, [PROMPT]).detach()
+    images = original_images(models, PROMPT, noise, steps=STEPS, guidance=3.0)
+    frozen = original_images(untrained, PROMPT, noise, steps=STEPS, guidance=3.0)
+    assert_close(images, frozen, EXACT)
+    for name, parameter in trainable(models.stack).items():
+        assert parameter.requires_grad
+        assert parameter.grad is None
+        assert_close(parameter, before[name], EXACT)
+    after = encode_prompts(models.stack, [PROMPT])
+    assert after.requires_grad
+    assert_close(after, states, EXACT)
+
+
+@pytest.mark.parametrize(
+    ("part", "chosen", "stored", "forwards", "backwards"),
+    [
+        ("text encoder", None, False, 126, 42),
+        ("U-Net", None, False, 126, 42),
+        ("text encoder", 5, False, 94, 10),
+        ("both", 5, True, 52, 10),
+    ],
+)
+def test_network_calls_are_those_of_the_table(
+    tiny_world: TinyWorld,
+    alone: World,
+    part: str,
+    chosen: int | None,
+    stored: bool,
+    forwards: int,
+    backwards: int,
+) -> None:
+    """Method, §3: calls per image and iteration at S = 21 with guidance.
+
+    Training the text encoder trains the empty prompt's embedding too, hence both branches.
+    """
+    models = tiny_models(tiny_world, **PARTS[part])
+    noise = make_noise(models, 2)
+    options: dict[str, Any] = {"steps": 21}
+    if stored:
+        options["originals"] = torch.zeros(2, 3, 32, 32)
+    models.stack.calls.reset()
+    run_step(models, tiny_settings(gradient_steps=chosen), alone, noise, **options)
+    assert models.stack.calls.forwards / 2 == forwards
+    assert models.stack.calls.backwards / 2 == backwards
+
+
+def test_gradients_add_up(tiny_world: TinyWorld, alone: World) -> None:
+    models = tiny_models(tiny_world)
+    noise = make_noise(models, 2)
+    once = {k: g.clone() for k, g in run_step(models, tiny_settings(), alone, noise)[1].items()}
+    twice = run_step(models, tiny_settings(), alone, noise)[1]
+    for name, value in once.items():
+        assert_close(twice[name], 2 * value, FLOAT32)
+
+
+def test_a_batch_without_a_face_keeps_its_semantics(tiny_world: TinyWorld, alone: World) -> None:
+    models = tiny_models(tiny_world, detector=BrightSpot(darkest=2.0))
+    result, gradient = run_step(models, tiny_settings(), alone, make_noise(models, 3))
+    assert result.faces == 0
+    assert result.losses["align"] == 0
+    assert result.losses["image"] > 0
+    assert set(result.used.values()) == {0.0}
+    assert all(math.isnan(share) for shares in result.shares.values() for share in shares)
+    assert all(bool(value.isfinite().all()) for value in gradient.values())
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_processes_share_one_batch(tiny_world: TinyWorld, alone: World, size: int) -> None:
+    """Ragged shards; targets over all faces; sums that do not depend on who holds which row."""
+    detector = half_dark(tiny_world, 5)
+    models = tiny_models(tiny_world, detector=detector, double=True)
+    settings, noise = tiny_settings(), make_noise(models, 5)
+    whole, expected = run_step(models, settings, alone, noise)
+
+    def work(world: World) -> tuple[StepResult, dict[str, Tensor]]:
+        own = tiny_models(tiny_world, detector=detector, double=True)
+        rows = world.shard(5)
+        return run_step(own, settings, world, noise[rows.start : rows.stop])
+
+    for result, gradient in in_threads(size, work):
+        assert_same_gradient(gradient, expected, FLOAT32)
+        assert (result.faces, result.images) == (whole.faces, whole.images)
+        assert result.shares == whole.shares
+        assert result.used == whole.used
+        for name, value in whole.losses.items():
+            assert_close(result.losses[name], value, FLOAT32)
+
+
+def test_one_process_without_a_face(tiny_world: TinyWorld, alone: World) -> None:
+    """Its rows count as images but not as faces, and it takes part in every exchange."""
+    probe = tiny_models(tiny_world, double=True)
+    noise = make_noise(probe, 4)
+    images = tuned_images(probe, noise)
+    order = images.clamp(-1, 1).mean(dim=(1, 2, 3)).argsort()
+    noise, middle = noise[order], images[order[1:3]].clamp(-1, 1).mean(dim=(1, 2, 3)).mean()
+    detector = BrightSpot(darkest=float(middle))
+    whole, expected = run_step(
+        tiny_models(tiny_world, detector=detector, double=True), tiny_settings(), alone, noise
+    )
+    assert whole.faces == 2
+
+    def work(world: World) -> tuple[StepResult, dict[str, Tensor]]:
+        own = tiny_models(tiny_world, detector=detector, double=True)
+        rows = world.shard(4)
+        return run_step(own, tiny_settings(), world, noise[rows.start : rows.stop])
+
+    for result, gradient in in_threads(2, work):
+        assert result.faces == 2
+        assert_same_gradient(gradient, expected, FLOAT32)
+
+
+def tuned_images(models: Models, noise: Tensor) -> Tensor:
+    """What the adapted model shows, by way of a step that counts on nothing else."""
+    seen = []
+
+    class Spy(BrightSpot):
+        def detect(self, images: Tensor) -> Any:
+            seen.append(images)
+            return super().detect(images)
+
+    spying = dataclasses.replace(models, detector=Spy())
+    run_step(spying, tiny_settings(), World(torch.device("cpu")), noise)
+    return seen[0]
