@@ -181,7 +181,7 @@ def tiny_settings(**changes: Any) -> Settings:
         "gradient_weights": "exact",
         "confidence": 0.7,
         "transport_draws": 10,
-        "lambda_image": 20.0,
+        "lambda_image": 5.0,
         "factor1": {"gender": 0.2, "age": 0.6},
         "factor2": {"gender": 0.2, "age": 0.3},
         "batch_size": 8,
@@ -212,5 +212,5 @@ def write_params(path: Path, repository: Path, world: TinyWorld, **finetune: Any
         "batch_size": 8,
     }
     params["finetune"] |= finetune
-    path.write_text(yaml.safe_dump(params))
+    path.write_text(yaml.safe_dump(params, sort_keys=False))
     return path

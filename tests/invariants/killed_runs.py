@@ -13,6 +13,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,8 @@ def in_child(entry: dict[str, Any]) -> int:
             if entry["kill"]:
                 arm(*entry["kill"])
             status = main(entry["arguments"])
+        except BaseException:  # noqa: BLE001  (a child is never to go on as the parent)
+            traceback.print_exc()
         finally:
             sys.stderr.flush()
             os._exit(status)

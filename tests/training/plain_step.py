@@ -27,24 +27,35 @@ def plain_gradient(
     steps: int,
     *,
     factors: Sequence[float] | None = None,
+    named: Sequence[str] = (),
 ) -> tuple[dict[str, Tensor], float]:
     """Gradient of every adapter weight, and the loss.
 
-    ``factors`` multiply the gradient of each sampling step.
+    ``factors`` multiply the gradient of each sampling step. Attributes that are ``named`` keep the
+    originals' classes.
     """
     images = _images(models, settings, prompt, noise, steps, factors)
     with torch.no_grad(), disabled(models.stack):
         originals = _images(models, settings, prompt, noise, steps)
     faces, _, probabilities = _judge(models, images.detach())
-    was_faces, was_classes, _ = _judge(models, originals)
+    was_faces, was_classes, was_probabilities = _judge(models, originals)
+    free = [name for name in settings.space.names if name not in named]
     targets = make_targets(
-        {name: probabilities[name] for name in settings.space.names},
+        {name: probabilities[name] for name in free},
         faces.present,
-        settings.space,
+        settings.space.subset(free),
         confidence=settings.confidence,
         draws=settings.transport_draws,
         generator=torch.Generator().manual_seed(0),
     )
+    for name in named:
+        sure = was_probabilities[name].max(dim=-1).values
+        targets[name] = Targets(
+            expected=was_probabilities[name],
+            labels=was_classes[name],
+            confidence=sure,
+            active=faces.present & was_faces.present & (sure >= settings.confidence),
+        )
     loss = _align(models, images, faces, targets)
     differing = [
         [

@@ -28,6 +28,7 @@ SCHEDULE = Schedule(
     learning_rate=1e-2,
     betas=(0.9, 0.999),
     weight_decay=1e-2,
+    max_gradient_norm=1e6,
     ema_decay=0.9,
     checkpoint_every=2,
     seed=7,
@@ -127,6 +128,24 @@ def test_an_interrupted_run_ends_where_a_free_one_does(
     assert_same_result(again, finished)
     # The tracker of the new start is told about the iterations before it, too.
     assert reported == list(enumerate(finished.log["loss_total"]))
+
+
+def test_prompts_that_name_a_class_say_so(
+    tiny_world: TinyWorld, alone: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: dict[str, Any] = {}
+    original = loop.training_step
+
+    def listen(*args: Any, **options: Any) -> Any:
+        told[options["prompt"]] = options["named"]
+        return original(*args, **options)
+
+    monkeypatch.setattr(loop, "training_step", listen)
+    named = {PROMPTS[0]: ["gender"], PROMPTS[3]: ["age", "gender"]}
+    result = train(tiny_models(tiny_world), alone, tmp_path, named=named)
+    assert told == dict.fromkeys(PROMPTS, ()) | named
+    # Each row has every attribute's values, whatever the prompt names.
+    assert result.log.notna().all().all()
 
 
 def test_no_prompts(tiny_world: TinyWorld, alone: World, tmp_path: Path) -> None:
