@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fairness_core import __version__
 from fairness_core.attributes import AttributeSpace
 from fairness_core.classifiers import AttributeClassifier
 from fairness_core.config import Finetune
@@ -74,6 +75,7 @@ def assemble(
         learning_rate=section.learning_rate,
         betas=section.betas,
         weight_decay=section.weight_decay,
+        max_gradient_norm=section.max_gradient_norm,
         ema_decay=section.ema_decay,
         checkpoint_every=section.checkpoint_every,
         seed=settings.seed,
@@ -92,6 +94,7 @@ def fingerprint(
     """Hash of everything that decides the result, whatever the number of processes."""
     used = ("base", "detector", "image_text", "image_self")
     decides: dict[str, Any] = {
+        "version": __version__,
         "seed": settings.seed,
         "attributes": dict(attributes),
         "finetune": dict(finetune),

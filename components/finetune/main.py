@@ -105,6 +105,7 @@ def run(
             # The result is complete: a later run starts anew instead of finding itself finished.
             clear_checkpoints(checkpoints, key)
         world.barrier()
+        world.close()
 
 
 def _training_prompts(
