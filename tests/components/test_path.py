@@ -11,6 +11,7 @@ from diffusers import StableDiffusionPipeline
 
 from fairness_core.runtime import image_noise, read_json, read_table, verify
 from tests.components.conftest import NAMED_IMAGES, TEST_IMAGES, pixels
+from tests.helpers.tiny_world import ATTRIBUTES
 
 
 def test_prompts_and_their_plan(done):
@@ -53,9 +54,11 @@ def test_the_bundle_says_where_it_comes_from(done):
     classifiers = verify(done / "artifacts/classifiers")["files"]
     assert extra["classifier_sha256"] == classifiers["train/model.safetensors"]["sha256"]
     assert (extra["weights"], extra["iterations"]) == ("ema", 2)
-    assert extra["targets"]["age"] == {"young": 0.75, "old": 0.25}
+    young, old = ATTRIBUTES["age"]["target"]
+    assert young != old
+    assert extra["targets"]["age"] == {"young": young, "old": old}
     card = (done / "artifacts/bundle/README.md").read_text()
-    assert "young 75 %, old 25 %" in card
+    assert f"young {100 * young:g} %, old {100 * old:g} %" in card
     assert "averaged (EMA)" in card
     assert extra["base_sha256"] in card
 
