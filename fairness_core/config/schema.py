@@ -143,6 +143,7 @@ class Finetune(Section):
         BeforeValidator(_pair),
     ] = Field(description="AdamW's moment decays")
     weight_decay: float = Field(ge=0, le=1, description="AdamW's decoupled decay")
+    max_gradient_norm: float = Field(gt=0, description="longer gradients are shortened to this")
     ema_decay: float = Field(ge=0, lt=1, description="average of the weights, with warm-up")
     confidence: float = Field(ge=0, lt=1, description="C: targets below it are not used")
     transport_draws: int = Field(ge=1, le=100_000, description="samples of the joint target")

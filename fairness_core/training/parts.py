@@ -65,6 +65,7 @@ class Schedule:
         learning_rate: AdamW, constant.
         betas: AdamW.
         weight_decay: AdamW.
+        max_gradient_norm: The gradient is shortened to this Euclidean norm.
         ema_decay: Of the moving average.
         checkpoint_every: Iterations between checkpoints.
         seed: Enters every random stream.
@@ -76,6 +77,7 @@ class Schedule:
     learning_rate: float
     betas: tuple[float, float]
     weight_decay: float
+    max_gradient_norm: float
     ema_decay: float
     checkpoint_every: int
     seed: int

@@ -37,6 +37,7 @@ class TrainingState:
             weight_decay=schedule.weight_decay,
         )
         self.average = MovingAverage(self.parameters, schedule.ema_decay)
+        self.max_gradient_norm = schedule.max_gradient_norm
         self.rows: list[dict[str, float]] = []
 
     @property
@@ -54,7 +55,12 @@ class TrainingState:
         return float(torch.stack(norms).norm())
 
     def step(self) -> None:
-        """Move the adapters along their gradient, and their average after them."""
+        """Move the adapters along their gradient, shortened to the limit, and their average after.
+
+        One batch with a far larger gradient would otherwise stay in AdamW's second moment, and
+        shorten every step, for hundreds of iterations.
+        """
+        torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.max_gradient_norm)
         self.optimizer.step()
         self.average.update(self.parameters)
 
