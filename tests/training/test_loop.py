@@ -28,7 +28,6 @@ SCHEDULE = Schedule(
     learning_rate=1e-2,
     betas=(0.9, 0.999),
     weight_decay=1e-2,
-    max_gradient_norm=3.0,
     max_gradient_norm=1e6,
     ema_decay=0.9,
     checkpoint_every=2,
