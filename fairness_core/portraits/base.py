@@ -119,4 +119,7 @@ def assemble(
         feature_extractor=None,
         requires_safety_checker=False,
     )
+    for network in (vae, unet):
+        # Where the parts were loaded from is no business of the model's.
+        network.register_to_config(_name_or_path="")
     pipeline.to(dtype=torch.float16).save_pretrained(folder, safe_serialization=True)
