@@ -85,7 +85,7 @@ def _pick(rng: np.random.Generator, options: tuple[Colour, ...]) -> Colour:
     return options[int(rng.integers(len(options)))]
 
 
-def _jitter(rng: np.random.Generator, colour: Colour, amount: float) -> Colour:
+def _jitter(rng: np.random.Generator, colour: tuple[float, float, float], amount: float) -> Colour:
     moved = np.asarray(colour) + rng.normal(0.0, amount) + rng.normal(0.0, amount / 3, 3)
     red, green, blue = (int(v) for v in np.clip(np.rint(moved), 0, 255))
     return red, green, blue
