@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from components.finetune.main import main
 from fairness_core.runtime.files import read_table
-from tests.helpers.close import EXACT, FLOAT32_SUM, assert_close
+from tests.helpers.close import EXACT, FLOAT32_SUM, TRAINED, assert_close
 from tests.helpers.tiny_world import TinyWorld, write_params
 
 TORCHRUN = [
@@ -61,4 +61,4 @@ def test_two_processes_train_what_one_does(
         weights = {n: load_file(place / "output" / file) for n, place in folders.items()}
         for key, value in weights["one"].items():
             distance = float((weights["two"][key] - value).norm() / value.norm())
-            assert distance <= FLOAT32_SUM.relative, (file, key, distance)
+            assert distance <= TRAINED.relative, (file, key, distance)
