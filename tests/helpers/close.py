@@ -51,5 +51,7 @@ def _array(value: ArrayLike | torch.Tensor) -> np.ndarray:
     if isinstance(value, torch.Tensor):
         return value.detach().cpu().double().numpy()
     return np.asarray(value, dtype=np.float64)
+
+
 # AdamW divides a gradient by its own size, which magnifies rounding where it is near zero.
 TRAINED = Tolerance(1e-3, 1e-5, "weights after several AdamW steps in float32")
