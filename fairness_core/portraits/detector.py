@@ -152,7 +152,7 @@ def train_detector(
     present: Bool[np.ndarray, " n"],
     *,
     seed: int,
-    steps: int = 800,
+    steps: int = 900,
     batch_size: int = 64,
     learning_rate: float = 4e-3,
     width: int = 16,

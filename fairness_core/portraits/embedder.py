@@ -52,7 +52,7 @@ def train_embedder(
     groups: Int[np.ndarray, " people"],
     *,
     seed: int,
-    steps: int = 350,
+    steps: int = 500,
     people_per_batch: int = 48,
     learning_rate: float = 3e-3,
     temperature: float = 0.1,

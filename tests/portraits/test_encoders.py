@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import CLIPModel, Dinov2Model
+from safetensors import safe_open
+from transformers import CLIPModel, CLIPTokenizer, Dinov2Model
 
 from fairness_core.embeddings import ImageSelfEncoder, ImageTextEncoder
 from fairness_core.portraits import augment, encoders
 from fairness_core.portraits.contrast import contrast_texts
 from fairness_core.portraits.dataset import captioned_portraits
-from fairness_core.portraits.describe import describe
+from fairness_core.portraits.models import WEIGHTS
 from fairness_core.portraits.probes import probe_clip, probe_dino
 from fairness_core.portraits.tokens import build_tokenizer
 
@@ -38,8 +39,8 @@ def clip(drawings, tokenizer, tmp_path_factory) -> tuple[CLIPModel, list[float],
         tokenizer,
         size="train",
         seed=0,
-        steps=30,
-        batch_size=24,
+        steps=24,
+        batch_size=16,
         on_step=lambda step, loss: losses.append(loss),
     )
     folder = tmp_path_factory.mktemp("clip")
@@ -95,7 +96,7 @@ def test_clip_folder_gives_back_the_trained_vectors(clip, drawings, tokenizer):
 
 def test_dino_learns_in_a_few_steps(dino, drawings):
     network, losses, folder = dino
-    assert np.mean(losses[-3:]) < 0.7 * np.mean(losses[:3])
+    assert np.mean(losses[-4:]) < 0.85 * np.mean(losses[:4])
     encoder = ImageSelfEncoder.load(folder)
     shown = augment.to_unit_range(drawings.images[:4])
     with torch.no_grad():
@@ -127,7 +128,7 @@ def test_audit_encoder_is_another_network(build, tokenizer):
     ]
     sizes = [sum(p.numel() for p in network.parameters()) for network in both]
     assert sizes[0] != sizes[1]
-    assert max(sizes) < 750_000
+    assert max(sizes) < 600_000
 
 
 def test_training_depends_on_the_seed_alone(drawings):
@@ -153,31 +154,16 @@ def test_equal_captions_count_as_right():
     assert float(strict) == pytest.approx(0.0, abs=1e-4)
 
 
-def test_described_captions_name_what_is_drawn(drawings):
-    told = describe(
-        drawings.captions,
-        drawings.labels,
-        drawings.present,
-        share=0.8,
-        rng=np.random.default_rng(0),
-    )
-    changed = 0
-    for before, after, labels, present in zip(
-        drawings.captions, told, drawings.labels, drawings.present, strict=True
-    ):
-        words = after.split()
-        for label, names in zip(labels, (("female", "male"), (), ("young", "old")), strict=True):
-            for i, name in enumerate(names):
-                assert name not in words or i == label
-        if not present:
-            assert after == before
-        changed += after != " ".join(before.split())
-    assert 0.4 * len(told) < changed < 0.8 * len(told)
-    same = describe(
-        drawings.captions,
-        drawings.labels,
-        drawings.present,
-        share=0.0,
-        rng=np.random.default_rng(0),
-    )
-    assert same == [" ".join(c.split()) for c in drawings.captions]
+@pytest.mark.parametrize("size", ["train", "audit"])
+@pytest.mark.parametrize("kind", ["clip", "dino"])
+def test_shipped_weights_are_those_that_a_rebuild_would_train(kind, size):
+    folder = WEIGHTS / (kind if size == "train" else f"{kind}-audit")
+    if kind == "clip":
+        words = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+        network = encoders.build_clip(words, size)
+    else:
+        network = encoders.build_dino(size)
+    with safe_open(folder / "model.safetensors", "pt") as file:
+        shipped = sorted(tuple(file.get_slice(name).get_shape()) for name in list(file.keys()))
+    # By shape, since the file keeps an older spelling of some names.
+    assert sorted(tuple(p.shape) for p in network.parameters()) == shipped
