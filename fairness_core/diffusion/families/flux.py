@@ -1,4 +1,4 @@
-"""FLUX.1: CLIP's pooled output and T5's states, a transformer over packed latents, flow matching."""
+"""FLUX.1: CLIP's pooled output, T5's states, a transformer on packed latents, flow matching."""
 
 from __future__ import annotations
 

@@ -24,7 +24,10 @@ class StableDiffusion(Family):
     """The last hidden states of one text encoder; versions 1 and 2 differ in their files only."""
 
     pipeline = StableDiffusionPipeline
-    components: ClassVar[Mapping[str, Any]] = {**common_parts(UNet2DConditionModel), "text_encoder": CLIPTextModel}
+    components: ClassVar[Mapping[str, Any]] = {
+        **common_parts(UNet2DConditionModel),
+        "text_encoder": CLIPTextModel,
+    }
 
     @property
     def pipeline_options(self) -> dict[str, Any]:

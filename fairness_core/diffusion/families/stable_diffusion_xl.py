@@ -121,11 +121,11 @@ class StableDiffusionXL(Family):
 
 def penultimate(
     encoder: Any, tokenizer: Any, prompts: Sequence[str], device: torch.device
-) -> tuple[Float[Tensor, "b t d"], Float[Tensor, "b p"]]:
+) -> tuple[Float[Tensor, "b t d"], Any]:
     """Compute the states before a CLIP text encoder's last layer, and its projected output.
 
-    The second means something for encoders with a projection only.
+    The second is None for an encoder without a projection.
     """
     ids, _ = ids_and_mask(tokenizer, prompts, device)
     output = encoder(ids, output_hidden_states=True)
-    return output.hidden_states[-2], output[0]
+    return output.hidden_states[-2], getattr(output, "text_embeds", None)
