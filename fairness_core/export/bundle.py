@@ -101,6 +101,14 @@ def load_bundle(
             given=f"trained on weights {trained_on}, this model has {base}",
             do="load the base model that the bundle's manifest names",
         )
+    # diffusers passes over weights of parts that a pipeline does not have.
+    foreign = sorted(manifest["extra"].get("rank", {}).keys() - stack.adaptable.keys())
+    if foreign:
+        raise ModelError(
+            f"The adapter is for a {' and '.join(foreign)}, which the model does not have",
+            given=folder,
+            do="load the base model that the bundle's manifest names",
+        )
     try:
         stack.pipeline().load_lora_weights(
             str(folder), weight_name=WEIGHTS_FILE, local_files_only=True

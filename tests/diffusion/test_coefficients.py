@@ -44,7 +44,7 @@ def test_exact_gives_every_step_the_same_effective_weight(
 
     stack: Any = SimpleNamespace(unet=network, scheduler=scheduler)
     noise = torch.randn(shape, generator=generator, dtype=dtype)
-    nothing = Conditioning(noise)
+    nothing = Conditioning(noise.flatten(2))
     run = plain_run(stack, noise, nothing, nothing, guidance=1.0, steps=steps)
     measured = measured_coefficients(run).double()
     applied = step_weights(scheduler, steps, "exact") / step_weights(scheduler, steps, "unadjusted")
