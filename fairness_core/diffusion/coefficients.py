@@ -13,7 +13,8 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from fairness_core.diffusion.sample import Stepper
-from fairness_core.diffusion.stack import DiffusionStack, fresh_scheduler
+from fairness_core.diffusion.scheduler import fresh_scheduler
+from fairness_core.diffusion.stack import DiffusionStack
 from fairness_core.errors import ConfigError, ModelError
 
 __all__ = ["WeightMode", "sampler_coefficients", "step_weights"]

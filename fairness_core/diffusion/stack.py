@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ from torch.nn import Module
 from fairness_core.diffusion.conditioning import Conditioning
 from fairness_core.diffusion.families import Family, StableDiffusion
 from fairness_core.diffusion.loading import load_components
-from fairness_core.errors import ConfigError, ModelError
+from fairness_core.diffusion.scheduler import fresh_scheduler
+from fairness_core.errors import ModelError
 
 __all__ = ["DiffusionStack", "NetworkCalls"]
 
@@ -246,32 +246,3 @@ class DiffusionStack:
             scheduler=type(self.scheduler).from_config(self.scheduler.config),
             **self.family.pipeline_options,
         )
-
-
-def fresh_scheduler(
-    scheduler: Any, steps: int, *, device: str | torch.device = "cpu", **options: Any
-) -> Any:
-    """Make a scheduler of the same kind and configuration with ``steps`` timesteps set.
-
-    Args:
-        scheduler: Not changed.
-        steps: Sampling steps.
-        device: Of the timesteps.
-        **options: What ``set_timesteps`` is told beside.
-
-    Raises:
-        ConfigError: ``steps`` is less than 1.
-        ModelError: The scheduler does not take one of the options.
-    """
-    if steps < 1:
-        raise ConfigError("Sampling needs at least one step", given=steps)
-    fresh = type(scheduler).from_config(scheduler.config)
-    unknown = options.keys() - inspect.signature(fresh.set_timesteps).parameters.keys()
-    if unknown:
-        raise ModelError(
-            f"The scheduler cannot be told {', '.join(sorted(unknown))}, as its pipeline needs",
-            given=type(scheduler).__name__,
-            do="use the scheduler that the model came with",
-        )
-    fresh.set_timesteps(steps, device=device, **options)
-    return fresh
