@@ -116,6 +116,12 @@ def arguments(step: str, about: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+def _environment(params: Params) -> dict[str, str]:
+    """What the libraries read; offline unless a parameter names a model of the hub."""
+    asked = any("@" in str(name) for name in params.section("models").values())
+    return {key: value for key, value in QUIET.items() if key != "HF_HUB_OFFLINE" or not asked}
+
+
 def execute(
     parser: argparse.ArgumentParser,
     argv: Sequence[str] | None,
@@ -132,13 +138,13 @@ def execute(
         Exit status: 0, or 1 after an `EvenhandError`, whose text is all that is printed of it.
     """
     args = parser.parse_args(argv)
-    # Read once, when the libraries are first imported, which is why steps import them inside.
-    for key, value in QUIET.items():
-        os.environ.setdefault(key, value)
     try:
         from fairness_core.config import load
 
         params = load(args.params, args.set)
+        # Read once, when the libraries are first imported, which is why steps import them inside.
+        for key, value in _environment(params).items():
+            os.environ.setdefault(key, value)
         work(args, params, Settings(**params.section("run")))
     except EvenhandError as error:
         sys.stderr.write(f"error: {error}\n")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["assemble", "fingerprint"]
 
-MODEL_FILES = {".safetensors", ".onnx", ".json", ".txt"}
+MODEL_FILES = {".safetensors", ".onnx", ".json", ".txt", ".model"}
 
 
 def assemble(

@@ -23,9 +23,9 @@ WORLD_NOTE = (
     "Its four groups of skin tone stand in for the classes of photographic data sets. Its figures "
     "show that the method works; they are not figures of any photographic model."
 )
-USAGE = """from diffusers import StableDiffusionPipeline
+USAGE = """from diffusers import DiffusionPipeline
 
-pipeline = StableDiffusionPipeline.from_pretrained("PATH/OF/THE/BASE/MODEL")
+pipeline = DiffusionPipeline.from_pretrained("PATH/OF/THE/BASE/MODEL")
 pipeline.load_lora_weights("PATH/OF/THE/BUNDLE")"""
 
 

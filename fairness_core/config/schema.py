@@ -70,7 +70,7 @@ class Run(Section):
 
 
 class Models(Section):
-    """Local model folders, or ``portraits:NAME`` for one that ships with the package."""
+    """Local model folders, ``ORG/NAME@REVISION`` of the hub, or ``portraits:NAME`` that ships."""
 
     base: Text = Field(description="diffusers text-to-image pipeline")
     detector: Text = Field(description="insightface pack")

@@ -1,4 +1,4 @@
-"""Where a model named in the parameters lies: a shipped one ("portraits:base") or a folder."""
+"""Where a model named in the parameters lies: shipped ("portraits:base"), local or on the hub."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fairness_core.errors import ModelError
 from fairness_core.runtime.artifacts import verify
+from fairness_core.runtime.hub import fetch, is_hub_id
 
 __all__ = ["SHIPPED", "WEIGHTS", "resolve"]
 
@@ -18,10 +19,11 @@ def resolve(name: str) -> Path:
     """Folder of a model; a shipped one is checked against its manifest's sha256.
 
     Args:
-        name: ``portraits:NAME`` or a path.
+        name: ``portraits:NAME``, a path, or ``ORG/NAME@REVISION`` of the hub (see ``fetch``); a
+            folder that is there counts before the hub.
 
     Raises:
-        ModelError: No such shipped model or folder.
+        ModelError: No such shipped model or folder; or a hub's model that cannot be had.
         ArtifactError: A shipped file is missing or damaged (the file and both hashes are named).
     """
     if name.startswith(PREFIX):
@@ -34,10 +36,13 @@ def resolve(name: str) -> Path:
         verify(folder, kind="portraits-model")
         return folder
     folder = Path(name)
+    if not folder.is_dir() and is_hub_id(name):
+        return fetch(name)
     if not folder.is_dir():
         raise ModelError(
             "A model folder does not exist",
             given=name,
-            do="give a local folder in the layout its library saves, or portraits:NAME",
+            do="give a local folder in the layout its library saves, portraits:NAME, or a model "
+            "of the hub with its commit, ORG/NAME@REVISION",
         )
     return folder

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from functools import lru_cache
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -33,11 +31,6 @@ from fairness_core.types import Targets
 __all__ = ["original_images", "training_step"]
 
 
-@lru_cache(maxsize=64)
-def _weights(scheduler: Any, steps: int, mode: Any) -> Tensor:
-    return step_weights(scheduler, steps, mode)
-
-
 @torch.no_grad()
 def original_images(
     models: Models,
@@ -50,12 +43,12 @@ def original_images(
 ) -> Float[Tensor, "n 3 y x"]:
     """o_i: the frozen model's images of the prompt from this noise, about [-1, 1]."""
     with disabled(models.stack):
-        text, empty = encode_prompts(models.stack, [prompt, ""]).split(1)
+        states = encode_prompts(models.stack, [prompt, ""])
         trajectory = sample(
             models.stack,
             noise,
-            text.expand(len(noise), -1, -1),
-            empty,
+            states[:1].expand(len(noise)),
+            states[1:],
             guidance=guidance,
             steps=steps,
             batch_size=batch_size,
@@ -99,8 +92,7 @@ def training_step(
     noise = noise.to(device)
     # 1. sample, keeping the trajectory
     states = encode_prompts(stack, [prompt, ""])
-    text = states[:1].detach().repeat(n, 1, 1).requires_grad_(states.requires_grad)
-    empty = states[1:].detach().clone().requires_grad_(states.requires_grad)
+    text, empty = states[:1].leaf(n), states[1:].leaf(trains=stack.family.empty_learns)
     trajectory = sample(
         stack,
         noise,
@@ -163,7 +155,7 @@ def training_step(
     )
     # 5. adjusted gradient: one network call per chosen step
     indices, scale = choose_steps(len(trajectory), settings.gradient_steps, steps_from)
-    weights = _weights(stack.scheduler, steps, settings.gradient_weights)
+    weights = step_weights(stack, steps, settings.gradient_weights)
     accumulate_gradient(
         stack,
         trajectory,
@@ -176,12 +168,7 @@ def training_step(
         scale=scale,
         batch_size=settings.batch_size,
     )
-    if states.requires_grad:
-        gradient = torch.zeros_like(states)
-        for row, leaf in enumerate((text, empty)):
-            if leaf.grad is not None:
-                gradient[row] = leaf.grad.sum(dim=0)
-        states.backward(gradient)
+    states.backward([text, empty])
     world.sum_([_gradient(parameter) for parameter in trainable(stack).values()])
     return _result(settings.space, losses, everyone, present, targets, world)
 

@@ -205,7 +205,7 @@ def test_originals_are_the_frozen_models_and_leave_the_adapters_alone(
     untrained = tiny_models(tiny_world, unet=True, trained=False)
     noise = make_noise(models, 2)
     before = {name: p.detach().clone() for name, p in trainable(models.stack).items()}
-    states = encode_prompts(models.stack, [PROMPT]).detach()
+    states = encode_prompts(models.stack, [PROMPT]).states.detach()
     images = original_images(models, PROMPT, noise, steps=STEPS, guidance=3.0)
     frozen = original_images(untrained, PROMPT, noise, steps=STEPS, guidance=3.0)
     assert_close(images, frozen, EXACT)
@@ -213,7 +213,7 @@ def test_originals_are_the_frozen_models_and_leave_the_adapters_alone(
         assert parameter.requires_grad
         assert parameter.grad is None
         assert_close(parameter, before[name], EXACT)
-    after = encode_prompts(models.stack, [PROMPT])
+    after = encode_prompts(models.stack, [PROMPT]).states
     assert after.requires_grad
     assert_close(after, states, EXACT)
 
