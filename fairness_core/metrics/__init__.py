@@ -10,7 +10,13 @@ from fairness_core.metrics.correction import (
     corrected_shares,
 )
 from fairness_core.metrics.floor import fair_floor, prompt_floors
-from fairness_core.metrics.intervals import Interval, bias_interval, percentiles, wilson
+from fairness_core.metrics.intervals import (
+    Interval,
+    bias_interval,
+    percentiles,
+    share_intervals,
+    wilson,
+)
 from fairness_core.metrics.multiple import benjamini_hochberg, target_p_values
 from fairness_core.metrics.parity import (
     FaceCounts,
@@ -50,6 +56,7 @@ __all__ = [
     "percentiles",
     "plan_images_per_prompt",
     "prompt_floors",
+    "share_intervals",
     "summary",
     "target_p_values",
     "wilson",

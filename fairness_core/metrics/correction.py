@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.stats import t
 
 from fairness_core.errors import ArtifactError
 from fairness_core.metrics.intervals import (
@@ -87,7 +89,7 @@ class Corrected:
 def corrected_shares(
     observed: Float[np.ndarray, "*batch k"], matrix: Float[np.ndarray, "*batch2 k k"]
 ) -> Float[np.ndarray, "*batch k"]:
-    """pi = argmax over the simplex of sum_c f_c log (pi A)_c: true shares by maximum likelihood.
+    """True shares by maximum likelihood: argmax over the simplex of sum_c f_c log (pi A)_c.
 
     Predicted classes of n faces are multinomial with probabilities pi A. Where f A^-1 lies on the
     simplex it is the maximum; elsewhere, where plain inversion would give negative shares, the
@@ -191,9 +193,9 @@ def corrected_bias(
         gaps.append(parity_gaps(pi).mean(1))
         means.append(pi.mean(1))
     return Corrected(
-        bias=_moved(min(max(bias, 0.0), 1.0), np.concatenate(gaps), level),
+        bias=_moved(min(max(bias, 0.0), 1.0), np.concatenate(gaps), level, len(n)),
         shares=tuple(
-            _moved(min(max(float(value), 0.0), 1.0), column, level)
+            _moved(min(max(float(value), 0.0), 1.0), column, level, len(n))
             for value, column in zip(shares.mean(0) - moved, np.concatenate(means).T, strict=True)
         ),
     )
@@ -235,5 +237,16 @@ def _again(
     return corrected_shares(seen, confusion.matrix)
 
 
-def _moved(estimate: float, drawn: Float[np.ndarray, " b"], level: float) -> Interval:
-    return percentiles(estimate, np.clip(drawn - drawn.mean() + estimate, 0.0, 1.0), level)
+def _moved(estimate: float, drawn: Float[np.ndarray, " b"], level: float, prompts: int) -> Interval:
+    """Interval of the resamples around the estimate, as wide as few prompts ask for.
+
+    Resampled prompts vary by (p - 1) / p of what p prompts do, and quantiles take their spread for
+    known: Student's t with p - 1 degrees of freedom does not.
+    """
+    wider = 1.0
+    if prompts > 1:
+        upper = (1 + level) / 2
+        student = float(t.ppf(upper, prompts - 1)) / NormalDist().inv_cdf(upper)
+        wider = student * np.sqrt(prompts / (prompts - 1))
+    moved = estimate + wider * (drawn - drawn.mean())
+    return percentiles(estimate, np.clip(moved, 0.0, 1.0), level)

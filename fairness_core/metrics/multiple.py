@@ -21,11 +21,12 @@ def target_p_values(
     rng: np.random.Generator,
     draws: int = 9999,
 ) -> Float[np.ndarray, " p"]:
-    """p = (1 + #{simulated distance >= observed}) / (1 + draws), distance = sum_k |f_k - t_k| / 2.
+    """P value of each prompt: (1 + #{simulated distance >= observed}) / (1 + draws).
 
-    Simulated are samples of the target with as many faces as the prompt has, so the test is exact
-    for every sample size (Davison & Hinkley 1997, eq. 4.11). A class whose target is 0 is a class
-    like any other: one face of it puts the prompt further from the target than any draw of it.
+    The distance of shares f from the target t is sum_k |f_k - t_k| / 2. Simulated are samples of
+    the target with as many faces as the prompt has, so the test is exact for every sample size
+    (Davison & Hinkley 1997, eq. 4.11). A class whose target is 0 is a class like any other: one
+    face of it puts the prompt further away than the same face of another class.
 
     Args:
         counts: Faces per prompt and class.
