@@ -126,8 +126,8 @@ def main() -> int:
         sys.stdout.write(
             f"{setting.name}: coverage raw {found.raw_coverage:.3f}, corrected "
             f"{found.corrected_coverage:.3f} (share of the first class "
-            f"{found.share_coverage:.3f}); mean error raw {found.raw_error:.4f}, corrected {found.corrected_error:.4f} "
-            f"({ratio:.2f} of it)\n"
+            f"{found.share_coverage:.3f}); mean error raw {found.raw_error:.4f}, corrected "
+            f"{found.corrected_error:.4f} ({ratio:.2f} of it)\n"
         )
         sys.stdout.flush()
     return int(not good)

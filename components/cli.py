@@ -21,8 +21,12 @@ STEPS = (
     "generate_images",
     "evaluate_bias",
     "report",
+    "gate",
     "check_portraits",
+    "audit",
 )
+
+PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -74,7 +78,7 @@ def _tracking() -> str:
     return f"{store} (mlflow ui --backend-store-uri sqlite:///mlflow.db)"
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(context_settings=PASSED_ON)
 def step(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help=", ".join(STEPS))],
@@ -86,6 +90,51 @@ def step(
         )
     status: int = importlib.import_module(f"components.{name}.main").main(context.args)
     raise typer.Exit(status)
+
+
+@app.command(context_settings=PASSED_ON, add_help_option=False)
+def audit(context: typer.Context) -> None:
+    """Audit a model or a folder of images: --model DIR | --images DIR, --prompts FILE, --out DIR."""
+    step(context, "audit")
+
+
+@app.command(context_settings=PASSED_ON, add_help_option=False)
+def label(context: typer.Context) -> None:
+    """Label images on a local web page, by keyboard: --images DIR, --out CSV."""
+    raise typer.Exit(importlib.import_module("components.label.main").main(context.args))
+
+
+@app.command("plan-audit")
+def plan_audit(
+    half_width: Annotated[float, typer.Option(help="Half the interval's width wanted.")],
+    prompts: Annotated[int, typer.Option(min=1, help="Prompts.")],
+    attribute: Annotated[list[str], typer.Option(help="What is measured; several: jointly.")],
+    spread: Annotated[
+        float, typer.Option(min=0, help="SD of the bias over prompts; 0: these prompts only.")
+    ] = 0.0,
+    no_face_rate: Annotated[float, typer.Option(min=0, help="Share without a face.")] = 0.0,
+    params: Annotated[Path, typer.Option(help="Parameter file.")] = Path("params.yaml"),
+) -> None:
+    """Say how many images an audit needs for the precision wanted."""
+    from fairness_core.config import load
+    from fairness_core.metrics import fair_floor, group_name, plan_images_per_prompt
+
+    space = load(params).attribute_space.subset(attribute)
+    plan = plan_images_per_prompt(
+        half_width,
+        classes=space.n_cells,
+        prompts=prompts,
+        spread=spread,
+        no_face_rate=no_face_rate,
+    )
+    import numpy as np
+
+    floor = fair_floor(np.array([plan.images]), space.cell_target)
+    typer.echo(
+        f"For \u00b1{half_width:g} on {group_name(attribute)} at {prompts} prompts you need "
+        f"{plan.images} images each, {plan.total} in all (\u00b1{plan.half_width:.3f}); "
+        f"a fair sampler would score {floor:.3f} on as many."
+    )
 
 
 @app.command()
@@ -147,7 +196,7 @@ def main() -> None:
         app()
     except EvenhandError as error:
         typer.echo(f"error: {error}", err=True)
-        sys.exit(1)
+        sys.exit(error.status)
 
 
 if __name__ == "__main__":
