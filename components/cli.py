@@ -5,11 +5,14 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fairness_core.errors import ConfigError, EvenhandError
+
+if TYPE_CHECKING:
+    from fairness_core.runtime.registry import Registry
 
 __all__ = ["app", "main"]
 
@@ -94,7 +97,7 @@ def step(
 
 @app.command(context_settings=PASSED_ON, add_help_option=False)
 def audit(context: typer.Context) -> None:
-    """Audit a model or a folder of images: --model DIR | --images DIR, --prompts FILE, --out DIR."""
+    """Audit a model or a folder: --model DIR | --images DIR, --prompts FILE, --out DIR."""
     step(context, "audit")
 
 
@@ -102,6 +105,37 @@ def audit(context: typer.Context) -> None:
 def label(context: typer.Context) -> None:
     """Label images on a local web page, by keyboard: --images DIR, --out CSV."""
     raise typer.Exit(importlib.import_module("components.label.main").main(context.args))
+
+
+Who = Annotated[str, typer.Option(help="Who decides.")]
+Why = Annotated[str, typer.Option(help="Why; kept with the change.")]
+Parameters = Annotated[Path, typer.Option(help="Parameter file: gate.model is the model's name.")]
+
+
+@app.command()
+def promote(
+    by: Who,
+    reason: Why,
+    version: Annotated[int | None, typer.Option(help="[default: the candidate]")] = None,
+    params: Parameters = Path("params.yaml"),
+) -> None:
+    """Make a version that passed the gate the champion: a person's decision, kept in MLflow."""
+    change = _registry(params).promote(by=by, reason=reason, version=version)
+    typer.echo(f"Champion: version {change.after} (before: {change.before or 'none'})")
+
+
+@app.command()
+def rollback(by: Who, reason: Why, params: Parameters = Path("params.yaml")) -> None:
+    """Make the champion's predecessor the champion again, kept in MLflow."""
+    change = _registry(params).rollback(by=by, reason=reason)
+    typer.echo(f"Champion: version {change.after} (before: {change.before})")
+
+
+def _registry(params: Path) -> Registry:
+    from fairness_core.config import load
+    from fairness_core.runtime.registry import Registry
+
+    return Registry(load(params).gate.model)
 
 
 @app.command("plan-audit")

@@ -119,8 +119,8 @@ def _lines(figures: Mapping[str, Any], space: AttributeSpace) -> list[str]:
         low, high = entry["ci95"]
         line = (
             f"{name}: bias {entry['bias']:.3f} [{low:.3f}, {high:.3f}], fair-sampler floor "
-            f"{entry['fair_floor']:.3f}; {entry['claims']} of {figures['n_prompts']} prompts differ "
-            f"from the target; worst {entry['worst_prompt']['prompt_id']}"
+            f"{entry['fair_floor']:.3f}; {entry['claims']} of {figures['n_prompts']} prompts "
+            f"differ from the target; worst {entry['worst_prompt']['prompt_id']}"
         )
         corrected = entry.get("corrected")
         if corrected and "bias" in corrected:

@@ -91,7 +91,7 @@ def check_classifiers(subject: Subject, source: Path) -> list[str]:
         raise ModelError(
             f"A classifier folder has no {WEIGHTS}",
             given=", ".join(missing),
-            do="give --classifier a folder of calibrate_classifier, such as artifacts/classifiers/audit",
+            do="give the folder of an audit classifier, such as artifacts/classifiers/audit",
         )
     hashes = [sha256_file(folder / WEIGHTS) for folder in subject.classifiers]
     if len(set(hashes)) < len(hashes):

@@ -13,6 +13,7 @@ from fairness_core.evaluation.compare import MODELS, compare, prompt_table
 from fairness_core.evaluation.fair_play import check_alike, check_audit
 from fairness_core.evaluation.figures import faceless, measured_groups, parity_figures
 from fairness_core.evaluation.folder import list_images, measure_folder
+from fairness_core.evaluation.gate import Policy, Waiver, judge, read_policy
 from fairness_core.evaluation.generate import Sampling, generate_folder, plan_images
 from fairness_core.evaluation.images import read_images, to_bytes, write_png
 from fairness_core.evaluation.labelled import (
@@ -31,7 +32,9 @@ __all__ = [
     "AuditRules",
     "Bootstrap",
     "Instruments",
+    "Policy",
     "Sampling",
+    "Waiver",
     "assess",
     "audit_figures",
     "audit_prompts",
@@ -44,6 +47,7 @@ __all__ = [
     "faceless",
     "generate_folder",
     "jittered_crops",
+    "judge",
     "label_columns",
     "list_images",
     "measure_faces",
@@ -58,6 +62,7 @@ __all__ = [
     "quality_table",
     "read_images",
     "read_labels",
+    "read_policy",
     "to_bytes",
     "undecided",
     "write_png",
