@@ -32,6 +32,7 @@ def run(
     evaluated: Path,
     metrics: Path,
     bundle: Path,
+    report: Path,
     settings: Settings,
     out: Path,
     today: date,
@@ -47,6 +48,7 @@ def run(
         evaluated: Folder of ``evaluate_bias``.
         metrics: Its figures.
         bundle: Folder of ``publish``.
+        report: Folder of ``report``: its model card describes the version.
         settings: Section ``run``; without tracking nothing is registered.
         out: Folder to write.
         today: Decides which waivers have ended.
@@ -74,6 +76,7 @@ def run(
     with open_step(STEP, settings, {"policy_sha256": sha256_file(policy)}) as step:
         verify(evaluated, kind="evaluation")
         verify(bundle)
+        verify(report, kind="report")
         faces = read_table(evaluated / "faces.parquet")
         verdict = judge(
             told,
@@ -90,6 +93,7 @@ def run(
             verdict["version"] = Registry(model).register(
                 bundle,
                 experiment=settings.name,
+                about=(report / "model-card.md").read_text(encoding="utf-8"),
                 key=sha256_file(bundle / "manifest.json"),
                 tags={
                     "policy_sha256": verdict["policy_sha256"],
@@ -119,6 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ("evaluated", "artifacts/evaluation"),
         ("metrics", "metrics/evaluation.json"),
         ("bundle", "artifacts/bundle"),
+        ("report", "artifacts/report"),
     ):
         parser.add_argument(f"--{name}", type=Path, default=Path(default), help="read")
     parser.add_argument("--out", type=Path, default=Path("artifacts/gate"), help="written")
@@ -132,6 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             evaluated=args.evaluated,
             metrics=args.metrics,
             bundle=args.bundle,
+            report=args.report,
             settings=settings,
             out=args.out,
             today=datetime.now(UTC).date(),

@@ -20,6 +20,7 @@ __all__ = ["Change", "Registry"]
 CANDIDATE, CHAMPION = "candidate", "champion"
 KEY, PREVIOUS = "evenhand.key", "evenhand.previous_champion"
 FOLDER = "bundle"
+ABOUT = 5000  # characters that every store takes
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,15 @@ class Registry:
         self.name = name
         self._client, self._translated = open_client()
 
-    def register(self, bundle: Path, *, experiment: str, key: str, tags: Mapping[str, str]) -> int:
+    def register(
+        self, bundle: Path, *, experiment: str, key: str, about: str, tags: Mapping[str, str]
+    ) -> int:
         """Make the folder a version and the candidate; the same folder is the same version.
 
         Args:
             bundle: Folder whose files become the version's.
             experiment: MLflow experiment of the run that holds them.
+            about: The version's description.
             key: SHA-256 that tells folders apart.
             tags: Of the version.
 
@@ -63,6 +67,7 @@ class Registry:
             version = int(known[0].version) if known else self._create(bundle, experiment, key)
             for tag, value in tags.items():
                 self._client.set_model_version_tag(self.name, str(version), tag, value)
+            self._client.update_model_version(self.name, str(version), about[:ABOUT])
             self._client.set_registered_model_alias(self.name, CANDIDATE, str(version))
         return version
 

@@ -44,7 +44,9 @@ def told(tmp_path):
 
     def verdict(rules, waivers=(), evaluation=EVALUATION):
         path = tmp_path / "policy.yaml"
-        text = yaml.safe_dump({"version": 1, "rules": rules, "waivers": list(waivers)})
+        text = yaml.safe_dump(
+            {"version": 1, "rules": rules, "waivers": list(waivers)}, sort_keys=False
+        )
         path.write_text(text)
         genders = np.tile(["female"] * 3 + ["male"] * 2, 16)
         faces = pd.DataFrame(
@@ -132,7 +134,10 @@ def test_a_waiver_lets_a_rule_pass_until_its_end(told):
         ("version: 1\nrules: {no_face_rate: {a: 0.1}}", "'no_face_rate' takes a limit"),
         ("version: 1\nrules: {no_face_rate: low}", "is no number: 'low'"),
         ("version: 1\nrules: {no_face_rate: 0.1}\nlimits: 3", "unknown key 'limits'"),
-        ("version: 1\nrules: {no_face_rate: 0.1}\nwaivers: [{rule: no_face_rate}]", "a waiver needs"),
+        (
+            "version: 1\nrules: {no_face_rate: 0.1}\nwaivers: [{rule: no_face_rate}]",
+            "a waiver needs",
+        ),
         (
             "version: 1\nrules: {no_face_rate: 0.1}\nwaivers:\n"
             "- {rule: no_face_rate, name: a, reason: b, until: soon}",
