@@ -24,7 +24,7 @@ PORT = 8765
 def run(
     *,
     images: Path,
-    prompts: Path,
+    prompts: Path | None,
     count: int | None,
     attributes: Mapping[str, Any],
     settings: Settings,
@@ -35,7 +35,7 @@ def run(
 
     Args:
         images: Folder or table of images, as for the audit.
-        prompts: Their prompt list.
+        prompts: Their prompt list, needed where a table names prompts by their text.
         count: Images to label, drawn at random; None: all.
         attributes: Section ``attributes``.
         settings: Section ``run``: its seed decides the order.
@@ -67,7 +67,9 @@ def run(
             sys.stdout.write(f"{server.labelled} of {len(files)} images are labelled in {out}\n")
 
 
-def choose(images: Path, prompts: Path, count: int | None, seed: int) -> tuple[Path, list[str]]:
+def choose(
+    images: Path, prompts: Path | None, count: int | None, seed: int
+) -> tuple[Path, list[str]]:
     """The files to label, in random order: the first of many are a fair sample of all."""
     import numpy as np
 
@@ -75,7 +77,7 @@ def choose(images: Path, prompts: Path, count: int | None, seed: int) -> tuple[P
     from fairness_core.prompts import read_list
     from fairness_core.runtime import seed_for
 
-    folder, table = list_images(images, read_list(prompts))
+    folder, table = list_images(images, None if prompts is None else read_list(prompts))
     order = np.random.default_rng(seed_for(seed, STAGE)).permutation(len(table))
     return folder, table["file"].iloc[order[:count]].tolist()
 
@@ -84,7 +86,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run from the command line."""
     parser = arguments(STAGE, __doc__)
     parser.add_argument("--images", type=Path, required=True, help="folder or table of images")
-    parser.add_argument("--prompts", type=Path, required=True, help=".txt, .csv or .parquet")
+    parser.add_argument(
+        "--prompts", type=Path, help="where a table names prompts by text: .txt, .csv or .parquet"
+    )
     parser.add_argument("--count", type=int, help="images to label, drawn at random")
     parser.add_argument("--out", type=Path, default=Path("labels.csv"), help="written")
     parser.add_argument("--port", type=int, default=PORT, help="of the page; 0: any free one")

@@ -48,7 +48,10 @@ class LabelServer(ThreadingHTTPServer):
         self._rows: dict[str, dict[str, str]] = {}
         if out.is_file():
             rows = read_labels(out, space).fillna("").to_dict("records")
-            self._rows = {str(row["file"]): row for row in rows}
+            self._rows = {
+                str(row["file"]): {str(name): str(value) for name, value in row.items()}
+                for row in rows
+            }
         super().__init__((HOST, port), _Handler)
 
     @property

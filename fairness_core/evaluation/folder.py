@@ -26,14 +26,14 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 MODEL, SPLIT = "audited", "audit"
 
 
-def list_images(source: Path, prompts: pd.DataFrame) -> tuple[Path, pd.DataFrame]:
+def list_images(source: Path, prompts: pd.DataFrame | None) -> tuple[Path, pd.DataFrame]:
     """List the images of a folder or table.
 
     Args:
         source: A folder with one folder of images for each prompt, named like its id; or a
             ``.csv`` or ``.parquet`` file with columns ``file`` (relative to it) and ``prompt_id``
             or ``prompt``; or a folder of ``generate_images`` (``images.parquet``).
-        prompts: Columns prompt_id, prompt.
+        prompts: Columns prompt_id, prompt; None: whatever prompts the images name.
 
     Returns:
         Where the files' paths start, and columns image_id, prompt_id, index (within the prompt),
@@ -60,7 +60,8 @@ def list_images(source: Path, prompts: pd.DataFrame) -> tuple[Path, pd.DataFrame
             given=source,
             do="put each prompt's images into a folder named like the prompt's id",
         )
-    unknown = sorted(set(rows["prompt_id"]) - set(prompts["prompt_id"]))
+    known = rows if prompts is None else prompts
+    unknown = sorted(set(rows["prompt_id"]) - set(known["prompt_id"]))
     if unknown:
         raise ArtifactError(
             "Images belong to prompts that the list does not have",
@@ -86,7 +87,7 @@ def _walk(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(found, columns=["prompt_id", "file"])
 
 
-def _table(path: Path, prompts: pd.DataFrame) -> pd.DataFrame:
+def _table(path: Path, prompts: pd.DataFrame | None) -> pd.DataFrame:
     table = pd.read_csv(path, dtype=str) if path.suffix == ".csv" else read_table(path)
     if "file" not in table.columns or not {"prompt_id", "prompt"} & set(table.columns):
         raise ArtifactError(
@@ -96,9 +97,9 @@ def _table(path: Path, prompts: pd.DataFrame) -> pd.DataFrame:
     if "prompt_id" in table.columns:
         ids = table["prompt_id"].astype(str)
     else:
-        known = prompts.set_index("prompt")["prompt_id"]
-        text = table["prompt"].astype(str).str.strip()
-        ids = text.map(known).fillna(text)
+        ids = table["prompt"].astype(str).str.strip()
+        if prompts is not None:
+            ids = ids.map(prompts.set_index("prompt")["prompt_id"]).fillna(ids)
     return pd.DataFrame({"prompt_id": ids, "file": table["file"].astype(str)})
 
 

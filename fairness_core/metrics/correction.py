@@ -10,12 +10,7 @@ from jaxtyping import Float, Int
 from scipy.stats import t
 
 from fairness_core.errors import ArtifactError
-from fairness_core.metrics.intervals import (
-    Interval,
-    check_resampling,
-    percentiles,
-    prompt_blocks,
-)
+from fairness_core.metrics.intervals import Interval, check_resampling, percentiles, prompt_blocks
 from fairness_core.metrics.parity import parity_gaps
 
 __all__ = ["Confusion", "Corrected", "corrected_bias", "corrected_shares"]
