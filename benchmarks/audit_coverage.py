@@ -76,7 +76,7 @@ def simulate(
     prompts: int = 50,
     images: int = 160,
     labels: int = 1500,
-    resamples: int = 300,
+    resamples: int = 1000,
     seed: int = 1,
 ) -> Result:
     """Run synthetic audits of one setting."""

@@ -209,14 +209,15 @@ def _added_by_noise(
     Simulated first at the corrected shares, whose own noise makes them differ more between prompts
     than the true ones; then at shares drawn together until their spread is what noise leaves.
     """
-    noise = (_again(shares, n, confusion, rng) - shares).var(0).sum(1).mean()
+    noise = (_again(shares, n, confusion, rng)[0] - shares).var(0).sum(1).mean()
     spread = shares.var(0).sum()
     kept = np.sqrt(max(0.0, 1.0 - noise / spread)) if spread > 0 else 0.0
     shrunk = shares.mean(0) + kept * (shares - shares.mean(0))
     true = rng.multinomial(n, shrunk / shrunk.sum(1, keepdims=True), size=(NOISE_DRAWS, len(n)))
-    again = _again(shrunk, n, confusion, rng)
+    again, inverted = _again(shrunk, n, confusion, rng)
     wider = parity_gaps(again).mean() - parity_gaps(true / n[:, None]).mean()
-    return float(wider), np.asarray(again.mean((0, 1)) - shrunk.mean(0))
+    # Plain inversion is right on average; what the simplex changes is the rest.
+    return float(wider), np.asarray((again - inverted).mean((0, 1)))
 
 
 def _again(
@@ -224,12 +225,12 @@ def _again(
     n: Int[np.ndarray, " p"],
     confusion: Confusion,
     rng: np.random.Generator,
-) -> Float[np.ndarray, "b p k"]:
-    """Corrected shares of faces drawn from these shares and misread as the matrix says."""
+) -> tuple[Float[np.ndarray, "b p k"], Float[np.ndarray, "b p k"]]:
+    """Corrected and plainly inverted shares of faces drawn from these and misread."""
     mixed = shares @ confusion.matrix
     mixed /= mixed.sum(1, keepdims=True)
     seen = rng.multinomial(n, mixed, size=(NOISE_DRAWS, len(n))) / n[:, None]
-    return corrected_shares(seen, confusion.matrix)
+    return corrected_shares(seen, confusion.matrix), seen @ np.linalg.inv(confusion.matrix)
 
 
 def _moved(estimate: float, drawn: Float[np.ndarray, " b"], level: float, prompts: int) -> Interval:
