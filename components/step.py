@@ -135,7 +135,7 @@ def execute(
         work: Calls the step's ``run`` with the parsed options and the checked parameters.
 
     Returns:
-        Exit status: 0, or 1 after an `EvenhandError`, whose text is all that is printed of it.
+        Exit status: 0, or the `EvenhandError`'s, whose text is all that is printed of it.
     """
     args = parser.parse_args(argv)
     try:
@@ -148,5 +148,5 @@ def execute(
         work(args, params, Settings(**params.section("run")))
     except EvenhandError as error:
         sys.stderr.write(f"error: {error}\n")
-        return 1
+        return error.status
     return 0

@@ -7,6 +7,7 @@ __all__ = [
     "ConfigError",
     "EvenhandError",
     "FaceError",
+    "GateError",
     "ModelError",
     "PromptError",
     "TargetError",
@@ -21,6 +22,8 @@ class EvenhandError(Exception):
         given: The offending value or place; omitted from the message when None.
         do: What the reader can do about it.
     """
+
+    status = 1  # of the process that it ends
 
     def __init__(self, what: str, *, given: object = None, do: str = "") -> None:
         self.what, self.given, self.do = what, given, do
@@ -54,3 +57,9 @@ class ArtifactError(EvenhandError):
 
 class FaceError(EvenhandError):
     """Images in which no face could be measured."""
+
+
+class GateError(EvenhandError):
+    """A release that its policy does not allow."""
+
+    status = 3  # neither a failure of the program (1) nor of its command line (2)

@@ -63,6 +63,8 @@ def run(
     align: Sequence[str],
     split: str,
     inputs: Inputs,
+    policy: Path | None,
+    draws: int,
     settings: Settings,
     out: Path,
 ) -> None:
@@ -76,6 +78,8 @@ def run(
         align: Attributes that training aligned.
         split: The held-out split.
         inputs: What the other steps wrote.
+        policy: The gate's policy, whose verdict and waivers are printed; None: nothing is judged.
+        draws: Section ``gate``: draws for the worst prompt's interval.
         settings: Section ``run``.
         out: Folder to write.
 
@@ -85,6 +89,7 @@ def run(
     import pandas as pd
 
     from fairness_core.attributes import AttributeSpace
+    from fairness_core.evaluation import Bootstrap, judge, read_policy
     from fairness_core.reporting import CardFacts, ReportData, RunFacts, build_card, build_page
     from fairness_core.runtime import atomic_folder, read_json, read_table, verify, write_manifest
 
@@ -99,6 +104,8 @@ def run(
         folders = {"base": inputs.base, "aligned": inputs.aligned}
         tables = [read_table(folders[model] / "images.parquet") for model in MODELS]
         evaluation = read_json(inputs.metrics)
+        space = AttributeSpace.from_mapping(attributes)
+        faces = read_table(inputs.evaluated / "faces.parquet")
         data = ReportData(
             facts=RunFacts(
                 title=settings.name,
@@ -110,16 +117,26 @@ def run(
                 revision=_revision(),
                 more={"Face detector": models["detector"]},
             ),
-            space=AttributeSpace.from_mapping(attributes),
+            space=space,
             aligned=align,
             evaluation=evaluation,
             prompts=read_table(inputs.prompts / "prompts.parquet"),
             images=pd.concat(tables, ignore_index=True),
-            faces=read_table(inputs.evaluated / "faces.parquet"),
+            faces=faces,
             folders=folders,
             split=split,
             calibration=read_json(inputs.classifiers / "calibration.json"),
             training=read_table(inputs.finetuned / "log.parquet"),
+            gate=None
+            if policy is None
+            else judge(
+                read_policy(policy),
+                evaluation,
+                faces[faces["split"] == split],
+                space,
+                today=datetime.now(UTC).date(),
+                bootstrap=Bootstrap(settings.seed, draws),
+            ),
             notes=(WORLD_NOTE,) if world == "portraits" else (),
             commands=("make demo",),
             hashes=_hashes(inputs),
@@ -179,6 +196,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     for name, default in defaults.items():
         parser.add_argument(f"--{name}", type=Path, default=Path(default), help="read")
+    parser.add_argument("--policy", type=Path, help="the gate's policy: print what it says")
     parser.add_argument("--out", type=Path, default=Path("artifacts/report"), help="written")
 
     def work(args: argparse.Namespace, params: Params, settings: Settings) -> None:
@@ -189,6 +207,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             attributes=params.section("attributes"),
             align=params.finetune.align,
             split=params.evaluate_bias.split,
+            policy=args.policy,
+            draws=params.gate.draws,
             inputs=Inputs(**{name: getattr(args, name) for name in defaults}),
             settings=settings,
             out=args.out,

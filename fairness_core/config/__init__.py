@@ -3,9 +3,11 @@
 from fairness_core.config.load import load, schema
 from fairness_core.config.schema import (
     AttributeEntry,
+    Audit,
     CalibrateClassifier,
     EvaluateBias,
     Finetune,
+    Gate,
     GenerateImages,
     GeneratePrompts,
     Models,
@@ -17,9 +19,11 @@ from fairness_core.config.schema import (
 
 __all__ = [
     "AttributeEntry",
+    "Audit",
     "CalibrateClassifier",
     "EvaluateBias",
     "Finetune",
+    "Gate",
     "GenerateImages",
     "GeneratePrompts",
     "Models",

@@ -11,9 +11,11 @@ from fairness_core.attributes import AttributeSpace
 
 __all__ = [
     "AttributeEntry",
+    "Audit",
     "CalibrateClassifier",
     "EvaluateBias",
     "Finetune",
+    "Gate",
     "GenerateImages",
     "GeneratePrompts",
     "Models",
@@ -178,6 +180,28 @@ class EvaluateBias(Section):
     batch_size: BatchSize
 
 
+class Audit(Section):
+    """An audit of any model or folder of images."""
+
+    images_per_prompt: int = Field(ge=1, le=10000, description="images sampled of each prompt")
+    batch_size: BatchSize
+    bootstrap: int = Field(ge=100, le=1_000_000, description="resamples for the intervals")
+    undecided_below: float = Field(
+        gt=0, le=1, description="highest probability under which a face counts as undecided"
+    )
+    false_claims: float = Field(
+        gt=0, lt=1, description="rate of false ones among prompts said to differ from the target"
+    )
+    labels_per_class: int = Field(ge=1, description="labelled faces of a class for a correction")
+
+
+class Gate(Section):
+    """Release."""
+
+    model: Text = Field(description="name of the registered MLflow model")
+    draws: int = Field(ge=100, le=1_000_000, description="draws for the worst prompt's interval")
+
+
 class Report(Section):
     """What is shown."""
 
@@ -197,6 +221,8 @@ class Params(Section):
     generate_images: GenerateImages
     evaluate_bias: EvaluateBias
     report: Report
+    audit: Audit
+    gate: Gate
 
     @cached_property
     def attribute_space(self) -> AttributeSpace:

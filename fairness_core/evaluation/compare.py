@@ -10,33 +10,24 @@ import pandas as pd
 from fairness_core.attributes import AttributeSpace
 from fairness_core.errors import ArtifactError
 from fairness_core.evaluation.bootstrap import Bootstrap
+from fairness_core.evaluation.figures import faceless, measured_groups, parity_figures
 from fairness_core.evaluation.named import named_prompts
 from fairness_core.evaluation.planted import planted_difference
 from fairness_core.metrics import (
     FaceCounts,
-    bias_interval,
     count_faces,
-    fair_floor,
     group_name,
     mean_interval,
     paired_change,
     per_prompt,
-    summary,
     wilson,
 )
 from fairness_core.prompts import planted_shares
-from fairness_core.runtime.logs import get_logger
 
-__all__ = ["MODELS", "compare", "measured_groups", "prompt_table"]
+__all__ = ["MODELS", "compare", "prompt_table"]
 
 MODELS = ("base", "aligned")
 QUALITY = ("clip_t", "clip_i", "dino")
-
-
-def measured_groups(space: AttributeSpace) -> list[tuple[str, ...]]:
-    """Every attribute alone, and the first two jointly where there are two (paper, Table 1)."""
-    groups = [(name,) for name in space.names]
-    return [*groups, space.names[:2]] if len(groups) > 1 else list(groups)
 
 
 def compare(
@@ -96,7 +87,7 @@ def compare(
             **_parity(_of(chosen, model), counts[model], prompts, space, model, bootstrap),
             **_quality(_of(chosen, model), _of(figures, model), model, bootstrap),
             "seconds": float(seconds[model]),
-            "prompts_without_face": _faceless(counts[model][0], model),
+            "prompts_without_face": faceless(counts[model][0], model),
         }
         for model in MODELS
     }
@@ -134,21 +125,6 @@ def _of(table: pd.DataFrame, model: str) -> pd.DataFrame:
     return table[table["model"] == model]
 
 
-def _faceless(counts: FaceCounts, model: str) -> list[str]:
-    found = [
-        name for name, n in zip(counts.prompts, counts.counts.sum(axis=1), strict=True) if n == 0
-    ]
-    if found:
-        get_logger("evaluation").warning(
-            "No image of %s of %s prompts shows a face (%s model); left out of the bias: %s",
-            len(found),
-            len(counts.prompts),
-            model,
-            ", ".join(found[:10]),
-        )
-    return found
-
-
 def _parity(
     faces: pd.DataFrame,
     counts: Sequence[FaceCounts],
@@ -157,29 +133,13 @@ def _parity(
     model: str,
     bootstrap: Bootstrap,
 ) -> dict[str, Any]:
-    groups = measured_groups(space)
-    table = per_prompt(faces, space, groups)
-    spread = summary(table).set_index("attribute")["sd"]
-    result: dict[str, Any] = {}
-    for group, measured in zip(groups, counts, strict=True):
-        name = group_name(group)
-        n = measured.counts.sum(axis=1)
-        found = bias_interval(
-            measured.counts, rng=bootstrap.rng(model, name), resamples=bootstrap.resamples
-        )
-        shares = measured.counts[n > 0] / n[n > 0][:, None]
-        result[name] = {
-            "bias": found.estimate,
-            "ci95": list(found.ci),
-            "sd": float(spread[name]),
-            "fair_floor": fair_floor(n, space.subset(group).cell_target),
-            "shares": dict(zip(measured.cells, shares.mean(axis=0).tolist(), strict=True)),
-        }
-        if len(group) == 1:
-            truth = planted_shares(prompts, space, name)
+    result = parity_figures(faces, counts, space, bootstrap, model)
+    for measured in counts:
+        name = measured.group
+        if name in space.names:
             planted = planted_difference(
                 measured,
-                truth,
+                planted_shares(prompts, space, name),
                 rng=bootstrap.rng(model, name, "planted"),
                 resamples=bootstrap.resamples,
             )

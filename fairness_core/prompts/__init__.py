@@ -10,6 +10,7 @@ from fairness_core.prompts.catalog import (
     read_catalog,
     select,
 )
+from fairness_core.prompts.listed import check_list, read_list
 from fairness_core.prompts.splits import assign_splits, check_leakage, shared_words
 from fairness_core.prompts.templates import FACE_OF_A, fill
 
@@ -20,11 +21,13 @@ __all__ = [
     "assign_splits",
     "check_catalog",
     "check_leakage",
+    "check_list",
     "fill",
     "named_column",
     "planted_column",
     "planted_shares",
     "read_catalog",
+    "read_list",
     "select",
     "shared_words",
 ]

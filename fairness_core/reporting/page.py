@@ -112,6 +112,7 @@ def _sections() -> Sequence[tuple[str, str]]:
         ("shares", "Shares per prompt"),
         ("quality", "Quality"),
         ("named", "Named attributes"),
+        ("gate", "Release gate"),
         ("calibration", "Classifier"),
         ("training", "Training"),
         ("limits", "Not measured"),

@@ -170,7 +170,7 @@ def test_files_that_are_no_parameter_files(tmp_path):
     with pytest.raises(ConfigError, match="top level is a mapping"):
         load(bad)
     bad.write_text("")
-    with pytest.raises(ConfigError, match="has 10 problems") as caught:
+    with pytest.raises(ConfigError, match="has 12 problems") as caught:
         load(bad)
     assert "run: missing" in str(caught.value)
 
