@@ -1,5 +1,6 @@
 """Attribute classifiers: networks, training, calibration."""
 
+from fairness_core.classifiers.batches import Crops, in_order
 from fairness_core.classifiers.build import build
 from fairness_core.classifiers.calibrate import (
     expected_calibration_error,
@@ -12,6 +13,7 @@ from fairness_core.classifiers.network import AttributeClassifier, label_names
 
 __all__ = [
     "AttributeClassifier",
+    "Crops",
     "Epoch",
     "History",
     "InputFormat",
@@ -19,6 +21,7 @@ __all__ = [
     "expected_calibration_error",
     "fit",
     "fit_temperature",
+    "in_order",
     "label_names",
     "reliability",
 ]

@@ -8,13 +8,13 @@ from fairness_core.evaluation.compare import (
     measured_groups,
     prompt_table,
 )
+from fairness_core.evaluation.crops import DatasetCrops, jittered_crops, joined_labels
 from fairness_core.evaluation.fair_play import check_alike, check_audit
 from fairness_core.evaluation.generate import Sampling, generate_folder, plan_images
 from fairness_core.evaluation.images import read_images, to_bytes, write_png
 from fairness_core.evaluation.labelled import (
     calibrate,
     classifier_report,
-    jittered_crops,
     label_columns,
 )
 from fairness_core.evaluation.named import named_hits, named_prompts
@@ -24,6 +24,7 @@ __all__ = [
     "MODELS",
     "Assessment",
     "Bootstrap",
+    "DatasetCrops",
     "Instruments",
     "Sampling",
     "assess",
@@ -34,6 +35,7 @@ __all__ = [
     "compare",
     "generate_folder",
     "jittered_crops",
+    "joined_labels",
     "label_columns",
     "measured_groups",
     "named_hits",
