@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -41,6 +42,35 @@ def _target(value: Any) -> Any:
     return _pair(value)
 
 
+def _source(value: Any) -> Any:
+    """``portraits``, a data set's folder, or one folder for each attribute."""
+    folders = [value] if isinstance(value, str) else None
+    if isinstance(value, dict):
+        folders = list(value.values())
+    if value != "portraits" and not (
+        folders and all(isinstance(f, str) and SOURCE.fullmatch(f) for f in folders)
+    ):
+        raise ValueError(
+            "'portraits', fairface:FOLDER, celeba:FOLDER or a mapping from each attribute to one "
+            "of the last two is needed"
+        )
+    return value
+
+
+def _network(value: Any) -> Any:
+    """A network to fit, or a ready classifier's folder for each attribute."""
+    folders = isinstance(value, dict) and value and all(isinstance(f, str) for f in value.values())
+    if not folders and value not in NETWORKS:
+        raise ValueError(
+            f"one of {', '.join(NETWORKS)} or a mapping from each attribute to the folder of a "
+            "ready classifier is needed"
+        )
+    return value
+
+
+SOURCE = re.compile(r"(fairface|celeba):.+")
+NETWORKS = ("resnet", "mobilenet", "mobilenet_v3_large", "resnet50")
+
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
 ClassName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _+-]*$", max_length=60)]
 Text = Annotated[str, Field(min_length=1, max_length=500)]
@@ -48,6 +78,8 @@ BatchSize = Annotated[int, Field(ge=1, le=65536, description="images per network
 LearningRate = Annotated[float, Field(gt=0, le=1, description="AdamW's learning rate")]
 Guidance = Annotated[float, Field(ge=1, le=100, description="classifier-free guidance; 1: none")]
 Share = Annotated[float, Field(ge=0, le=1)]
+Network = Annotated[str | dict[Name, Text], BeforeValidator(_network)]
+Labels = Annotated[tuple[Text, ...], BeforeValidator(_pair)]
 SamplingSteps = Annotated[int, Field(ge=1, le=1000)]
 
 
@@ -105,15 +137,30 @@ class GeneratePrompts(Section):
 class CalibrateClassifier(Section):
     """The training classifier and the separate one that audits."""
 
-    images: int = Field(ge=100, le=1_000_000, description="labelled portraits drawn")
+    source: Annotated[str | dict[Name, Text], BeforeValidator(_source)] = Field(
+        description="labelled faces: portraits, fairface:FOLDER, celeba:FOLDER, or by attribute"
+    )
+    images: int = Field(
+        ge=100, le=1_000_000, description="labelled portraits drawn, or pictures used at most"
+    )
+    size: int = Field(ge=32, le=1024, description="px, side of the crops a network is fitted on")
+    merges: dict[Name, dict[ClassName, Labels]] = Field(
+        description="attribute to class to labels, in place of the published merges"
+    )
+    old_from: Literal[3, 10, 20, 30, 40, 50, 60, 70] = Field(
+        description="FairFace: years from which a face is old"
+    )
+    fairface_padding: float = Field(gt=0, le=2, description="FairFace: margin of its pictures")
     epochs: int = Field(ge=1, le=1000, description="passes of the training classifier")
     audit_epochs: int = Field(ge=1, le=1000, description="passes of the audit classifier")
     batch_size: BatchSize
     learning_rate: LearningRate
-    train_network: Literal["resnet", "mobilenet"] = Field(description="training classifier")
-    audit_network: Literal["resnet", "mobilenet"] = Field(
-        description="audit classifier, different from train_network"
+    train_network: Network = Field(
+        description="training classifier: a network, or ready ones by attribute"
     )
+    audit_network: Network = Field(description="audit classifier, different from train_network")
+    train_weights: Text | None = Field(description="safetensors file that its fit starts from")
+    audit_weights: Text | None = Field(description="safetensors file that its fit starts from")
 
 
 class Finetune(Section):
