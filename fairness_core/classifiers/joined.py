@@ -20,7 +20,7 @@ from fairness_core.classifiers.input_format import InputFormat
 __all__ = ["JoinedClassifiers", "JoinedConfig"]
 
 
-class JoinedConfig(PretrainedConfig):
+class JoinedConfig(PretrainedConfig):  # type: ignore[misc]
     """Configurations, input formats and merges of the members.
 
     Attributes:
@@ -36,7 +36,7 @@ class JoinedConfig(PretrainedConfig):
         super().__init__(**others)
 
 
-class JoinedClassifiers(PreTrainedModel):
+class JoinedClassifiers(PreTrainedModel):  # type: ignore[misc]
     """One network for each attribute, each seeing the crop in its own size and normalisation.
 
     The probability of a class is the sum over the labels that make it up: its logit is their

@@ -116,13 +116,17 @@ class _Bottleneck(nn.Module):
         return x + y if self.adds else y
 
 
-class MobileNetV3Config(PretrainedConfig):
+class MobileNetV3Config(PretrainedConfig):  # type: ignore[misc]
     """The number and names of the outputs are all that differs between these networks."""
 
     model_type = "mobilenet_v3_large"
 
+    def __init__(self, **others: Any) -> None:
+        """Hold what every configuration has; without this, transformers makes one that refuses."""
+        super().__init__(**others)
 
-class MobileNetV3LargeForImageClassification(PreTrainedModel):
+
+class MobileNetV3LargeForImageClassification(PreTrainedModel):  # type: ignore[misc]
     """5,483,032 parameters with 1,000 outputs, for images of any size; published for 224 px."""
 
     config_class = MobileNetV3Config
