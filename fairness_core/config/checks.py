@@ -98,7 +98,7 @@ def _by_attribute(key: str) -> Check:
                 if name not in known:
                     yield (
                         f"calibrate_classifier.{key}",
-                        f"'{name}' is no attribute{nearest(name, known)}",
+                        f"'{name}' is not an attribute{nearest(name, known)}",
                     )
             missing = [name for name in known if name not in value]
             if missing:
