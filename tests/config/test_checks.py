@@ -21,7 +21,7 @@ from fairness_core.errors import ConfigError
         (["calibrate_classifier.train_network=mobilenet"],
          "calibrate_classifier.audit_network: must differ"),
         (["calibrate_classifier.source={gender: 'celeba:c', race: 'fairface:f', ag: 'celeba:c', "
-          "age: 'celeba:c'}"], "calibrate_classifier.source: 'ag' is not an attribute; did you mean"),
+          "age: 'celeba:c'}"], "calibrate_classifier.source: 'ag' is not an attribute; did you"),
         (["calibrate_classifier.train_network={gender: folder}"],
          "calibrate_classifier.train_network: has nothing for race, age"),
         (["calibrate_classifier.merges.rac={}"], "did you mean 'race'"),
