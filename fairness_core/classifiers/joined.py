@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import torch
 from jaxtyping import Float
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import (
     AutoConfig,
     AutoModelForImageClassification,
     PretrainedConfig,
-    PreTrainedModel,
 )
 
 from fairness_core.classifiers.input_format import InputFormat
@@ -36,19 +37,23 @@ class JoinedConfig(PretrainedConfig):  # type: ignore[misc]
         super().__init__(**others)
 
 
-class JoinedClassifiers(PreTrainedModel):  # type: ignore[misc]
+class JoinedClassifiers(nn.Module):
     """One network for each attribute, each seeing the crop in its own size and normalisation.
 
     The probability of a class is the sum over the labels that make it up: its logit is their
     log-sum-exp.
-    """
 
-    config_class = JoinedConfig
-    main_input_name = "pixel_values"
+    It is saved and loaded name by name: transformers translates the names of some networks on the
+    way to and from disk, and does not undo that for a network inside another.
+
+    Attributes:
+        config: What it is built from; names the outputs.
+    """
 
     def __init__(self, config: Any) -> None:
         """Make untrained members."""
-        super().__init__(config)
+        super().__init__()
+        self.config = config
         self.members = nn.ModuleDict()
         self.formats, self.classes = [], []
         for member in config.members:
@@ -56,17 +61,34 @@ class JoinedClassifiers(PreTrainedModel):  # type: ignore[misc]
             inner = AutoConfig.for_model(entries.pop("model_type"), **entries)
             # Names may hold dots or be those of a module's own attributes.
             self.members[f"of_{member['name']}"] = AutoModelForImageClassification.from_config(
-                inner
+                inner, dtype=torch.float32
             )
             form = member["format"]
             self.formats.append(
                 InputFormat(form["size"], tuple(form["mean"]), tuple(form["std"]), form["mode"])
             )
             self.classes.append(tuple(member["classes"]))
-        self.post_init()
 
-    def _init_weights(self, module: nn.Module) -> None:
-        """The members have set theirs."""
+    def save_pretrained(self, folder: str) -> None:
+        """Write ``config.json`` and ``model.safetensors``."""
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        self.config.save_pretrained(folder)
+        weights = {name: value.contiguous() for name, value in self.state_dict().items()}
+        save_file(weights, Path(folder) / "model.safetensors", metadata={"format": "pt"})
+
+    @classmethod
+    def from_pretrained(cls, folder: str, **_: Any) -> tuple[JoinedClassifiers, dict[str, Any]]:
+        """Read what ``save_pretrained`` wrote, as the method of transformers' networks would.
+
+        Returns:
+            The network, and the names of weights that are missing.
+        """
+        config = JoinedConfig.from_pretrained(folder, local_files_only=True)
+        with torch.random.fork_rng(devices=[]):
+            network = cls(config)
+        weights = load_file(Path(folder) / "model.safetensors")
+        missing = network.load_state_dict(weights, strict=False).missing_keys
+        return network, {"missing_keys": missing, "mismatched_keys": []}
 
     def forward(self, pixel_values: Float[Tensor, "n 3 s s"]) -> SimpleNamespace:
         """Compute the logits of all attributes' classes, differentiably.

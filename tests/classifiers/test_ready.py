@@ -117,7 +117,7 @@ def test_the_users_merge_counts_before_the_published_one(folders, crops):
     )
 
 
-@pytest.mark.parametrize("kind", ["convnext", "swin", "dinov2"])
+@pytest.mark.parametrize("kind", ["vit", "convnext", "swin", "dinov2"])
 def test_any_architecture_survives_saving(kind, tmp_path, crops):
     space = SPACE.subset(["gender"])
     folder = write_ready(tmp_path / "g", ("female", "male"), kind=kind)
