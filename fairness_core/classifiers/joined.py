@@ -43,8 +43,8 @@ class JoinedClassifiers(nn.Module):
     The probability of a class is the sum over the labels that make it up: its logit is their
     log-sum-exp.
 
-    It is saved and loaded name by name: transformers translates the names of some networks on the
-    way to and from disk, and does not undo that for a network inside another.
+    It is saved and loaded name by name: the translation of weights' names that transformers makes
+    between disk and memory is written for whole models, not for networks inside another.
 
     Attributes:
         config: What it is built from; names the outputs.
