@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING, Any
 from components.step import Settings, Step, arguments, execute, open_step
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from components.calibrate_classifier.data import Faces
     from fairness_core.attributes import AttributeSpace
     from fairness_core.classifiers import AttributeClassifier, Epoch
@@ -80,7 +78,7 @@ def run(
     """
     from components.calibrate_classifier.card import classifier_card
     from components.calibrate_classifier.data import open_source
-    from components.calibrate_classifier.diagram import reliability_diagram
+    from components.calibrate_classifier.diagram import reliability_diagram, reliability_table
     from fairness_core.attributes import AttributeSpace
     from fairness_core.errors import ConfigError
     from fairness_core.evaluation import calibrate, classifier_report
@@ -127,7 +125,7 @@ def run(
                 )
                 (folder / role / "README.md").write_text(card, encoding="utf-8")
             write_json(report, folder / "calibration.json")
-            _bins(report).to_csv(folder / "reliability.csv", index=False)
+            reliability_table(report).to_csv(folder / "reliability.csv", index=False)
             reliability_diagram(report, folder / "reliability.png")
             write_manifest(folder, "classifiers", images=data.counts)
         _say(report, metrics, step)
@@ -222,18 +220,6 @@ def _say(report: Mapping[str, Any], metrics: Path, step: Step) -> None:
             numbers = {k: v for k, v in figures.items() if isinstance(v, float)}
             step.tracker.metrics({f"{role}_{name}_{k}": v for k, v in numbers.items()})
     write_json(short, metrics)
-
-
-def _bins(report: Mapping[str, Any]) -> pd.DataFrame:
-    import pandas as pd
-
-    rows = [
-        {"classifier": role, "attribute": name, **one}
-        for role, entries in report.items()
-        for name, entry in entries.items()
-        for one in entry["reliability"]
-    ]
-    return pd.DataFrame(rows)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

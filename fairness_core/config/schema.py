@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from fairness_core.attributes import AttributeSpace
+from fairness_core.config.choices import network, source_of_faces
 
 __all__ = [
     "AttributeEntry",
@@ -42,35 +42,6 @@ def _target(value: Any) -> Any:
     return _pair(value)
 
 
-def _source(value: Any) -> Any:
-    """``portraits``, a data set's folder, or one folder for each attribute."""
-    folders = [value] if isinstance(value, str) else None
-    if isinstance(value, dict):
-        folders = list(value.values())
-    if value != "portraits" and not (
-        folders and all(isinstance(f, str) and SOURCE.fullmatch(f) for f in folders)
-    ):
-        raise ValueError(
-            "'portraits', fairface:FOLDER, celeba:FOLDER or a mapping from each attribute to one "
-            "of the last two is needed"
-        )
-    return value
-
-
-def _network(value: Any) -> Any:
-    """A network to fit, or a ready classifier's folder for each attribute."""
-    folders = isinstance(value, dict) and value and all(isinstance(f, str) for f in value.values())
-    if not folders and value not in NETWORKS:
-        raise ValueError(
-            f"one of {', '.join(NETWORKS)} or a mapping from each attribute to the folder of a "
-            "ready classifier is needed"
-        )
-    return value
-
-
-SOURCE = re.compile(r"(fairface|celeba):.+")
-NETWORKS = ("resnet", "mobilenet", "mobilenet_v3_large", "resnet50")
-
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
 ClassName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _+-]*$", max_length=60)]
 Text = Annotated[str, Field(min_length=1, max_length=500)]
@@ -78,7 +49,7 @@ BatchSize = Annotated[int, Field(ge=1, le=65536, description="images per network
 LearningRate = Annotated[float, Field(gt=0, le=1, description="AdamW's learning rate")]
 Guidance = Annotated[float, Field(ge=1, le=100, description="classifier-free guidance; 1: none")]
 Share = Annotated[float, Field(ge=0, le=1)]
-Network = Annotated[str | dict[Name, Text], BeforeValidator(_network)]
+Network = Annotated[str | dict[Name, Text], BeforeValidator(network)]
 Labels = Annotated[tuple[Text, ...], BeforeValidator(_pair)]
 SamplingSteps = Annotated[int, Field(ge=1, le=1000)]
 
@@ -137,7 +108,7 @@ class GeneratePrompts(Section):
 class CalibrateClassifier(Section):
     """The training classifier and the separate one that audits."""
 
-    source: Annotated[str | dict[Name, Text], BeforeValidator(_source)] = Field(
+    source: Annotated[str | dict[Name, Text], BeforeValidator(source_of_faces)] = Field(
         description="labelled faces: portraits, fairface:FOLDER, celeba:FOLDER, or by attribute"
     )
     images: int = Field(

@@ -81,6 +81,6 @@ def test_sound_values_are_checked_beside_unsound_ones(repository):
 
 def test_the_networks_are_those_that_can_be_built():
     from fairness_core.classifiers import NETWORKS
-    from fairness_core.config.schema import NETWORKS as KNOWN
+    from fairness_core.config.choices import NETWORKS as KNOWN
 
     assert tuple(NETWORKS) == KNOWN
