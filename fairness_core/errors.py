@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "ArtifactError",
     "ConfigError",
+    "DataError",
     "EvenhandError",
     "FaceError",
     "GateError",
@@ -53,6 +54,10 @@ class ModelError(EvenhandError):
 
 class ArtifactError(EvenhandError):
     """A step's input or output that is missing, damaged or of another version."""
+
+
+class DataError(EvenhandError):
+    """A labelled data set that is missing, damaged or labelled otherwise than it should be."""
 
 
 class FaceError(EvenhandError):

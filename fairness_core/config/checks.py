@@ -88,9 +88,44 @@ def _factors(key: str) -> Check:
     return check
 
 
+def _by_attribute(key: str) -> Check:
+    """A value that may be a mapping has every attribute, then."""
+
+    def check(get: Sound) -> Iterator[tuple[str, str]]:
+        value, known = get(f"calibrate_classifier.{key}"), get.names()
+        if isinstance(value, dict):
+            for name in value:
+                if name not in known:
+                    yield (
+                        f"calibrate_classifier.{key}",
+                        f"'{name}' is not an attribute{nearest(name, known)}",
+                    )
+            missing = [name for name in known if name not in value]
+            if missing:
+                yield f"calibrate_classifier.{key}", f"has nothing for {', '.join(missing)}"
+
+    return check
+
+
+def _merges(get: Sound) -> Iterator[tuple[str, str]]:
+    for name in get("calibrate_classifier.merges"):
+        if name not in get.names():
+            yield (
+                f"calibrate_classifier.merges.{name}",
+                f"is not an attribute{nearest(name, get.names())}",
+            )
+
+
 def _networks(get: Sound) -> Iterator[tuple[str, str]]:
-    audit = get("calibrate_classifier.audit_network")
-    if audit == get("calibrate_classifier.train_network"):
+    audit, train = (get(f"calibrate_classifier.{role}_network") for role in ("audit", "train"))
+    if isinstance(audit, dict) and isinstance(train, dict):
+        shared = sorted(set(audit.values()) & set(train.values()))
+        if shared:
+            yield (
+                "calibrate_classifier.audit_network",
+                f"must not have a classifier that training has; given {', '.join(shared)}",
+            )
+    elif audit == train:
         yield (
             "calibrate_classifier.audit_network",
             f"must differ from train_network, whose mistakes it would repeat; given {audit}",
@@ -134,6 +169,10 @@ CHECKS: tuple[Check, ...] = (
     _align,
     _factors("factor1"),
     _factors("factor2"),
+    _by_attribute("source"),
+    _by_attribute("train_network"),
+    _by_attribute("audit_network"),
+    _merges,
     _networks,
     _checkpoints,
     _steps,

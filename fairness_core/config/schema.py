@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from fairness_core.attributes import AttributeSpace
+from fairness_core.config.choices import network, source_of_faces
 
 __all__ = [
     "AttributeEntry",
@@ -50,6 +51,8 @@ BatchSize = Annotated[int, Field(ge=1, le=65536, description="images per network
 LearningRate = Annotated[float, Field(gt=0, le=1, description="AdamW's learning rate")]
 Guidance = Annotated[float, Field(ge=1, le=100, description="classifier-free guidance; 1: none")]
 Share = Annotated[float, Field(ge=0, le=1)]
+Network = Annotated[str | dict[Name, Text], BeforeValidator(network)]
+Labels = Annotated[tuple[Text, ...], BeforeValidator(_pair)]
 SamplingSteps = Annotated[int, Field(ge=1, le=1000)]
 
 
@@ -107,15 +110,30 @@ class GeneratePrompts(Section):
 class CalibrateClassifier(Section):
     """The training classifier and the separate one that audits."""
 
-    images: int = Field(ge=100, le=1_000_000, description="labelled portraits drawn")
+    source: Annotated[str | dict[Name, Text], BeforeValidator(source_of_faces)] = Field(
+        description="labelled faces: portraits, fairface:FOLDER, celeba:FOLDER, or by attribute"
+    )
+    images: int = Field(
+        ge=100, le=1_000_000, description="labelled portraits drawn, or pictures used at most"
+    )
+    size: int = Field(ge=32, le=1024, description="px, side of the crops a network is fitted on")
+    merges: dict[Name, dict[ClassName, Labels]] = Field(
+        description="attribute to class to labels, in place of the published merges"
+    )
+    old_from: Literal[3, 10, 20, 30, 40, 50, 60, 70] = Field(
+        description="FairFace: years from which a face is old"
+    )
+    fairface_padding: float = Field(gt=0, le=2, description="FairFace: margin of its pictures")
     epochs: int = Field(ge=1, le=1000, description="passes of the training classifier")
     audit_epochs: int = Field(ge=1, le=1000, description="passes of the audit classifier")
     batch_size: BatchSize
     learning_rate: LearningRate
-    train_network: Literal["resnet", "mobilenet"] = Field(description="training classifier")
-    audit_network: Literal["resnet", "mobilenet"] = Field(
-        description="audit classifier, different from train_network"
+    train_network: Network = Field(
+        description="training classifier: a network, or ready ones by attribute"
     )
+    audit_network: Network = Field(description="audit classifier, different from train_network")
+    train_weights: Text | None = Field(description="safetensors file that its fit starts from")
+    audit_weights: Text | None = Field(description="safetensors file that its fit starts from")
 
 
 class Finetune(Section):

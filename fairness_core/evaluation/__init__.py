@@ -10,6 +10,7 @@ from fairness_core.evaluation.assess import (
 from fairness_core.evaluation.audit import AuditRules, audit_figures, audit_prompts, undecided
 from fairness_core.evaluation.bootstrap import Bootstrap
 from fairness_core.evaluation.compare import MODELS, compare, prompt_table
+from fairness_core.evaluation.crops import DatasetCrops, jittered_crops, joined_labels
 from fairness_core.evaluation.fair_play import check_alike, check_audit
 from fairness_core.evaluation.figures import faceless, measured_groups, parity_figures
 from fairness_core.evaluation.folder import list_images, measure_folder
@@ -19,7 +20,6 @@ from fairness_core.evaluation.images import read_images, to_bytes, write_png
 from fairness_core.evaluation.labelled import (
     calibrate,
     classifier_report,
-    jittered_crops,
     label_columns,
 )
 from fairness_core.evaluation.labels import confusion_of, read_labels
@@ -31,6 +31,7 @@ __all__ = [
     "Assessment",
     "AuditRules",
     "Bootstrap",
+    "DatasetCrops",
     "Instruments",
     "Policy",
     "Sampling",
@@ -48,6 +49,7 @@ __all__ = [
     "generate_folder",
     "jittered_crops",
     "judge",
+    "joined_labels",
     "label_columns",
     "list_images",
     "measure_faces",

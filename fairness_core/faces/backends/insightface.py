@@ -23,6 +23,7 @@ from fairness_core.types import Faces
 __all__ = ["InsightFaceDetector"]
 
 OUTPUTS = 3 * len(STRIDES)
+DETECTOR_NAMES = ("det", "scrfd")
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
@@ -47,7 +48,10 @@ class InsightFaceDetector:
         threads: int | None = None,
         batch_size: int = 64,
     ) -> None:
-        """Load the first ONNX file of the folder, by name, that has nine outputs.
+        """Load the first ONNX file of the folder that has nine outputs.
+
+        Files whose names begin as published detectors' do are tried first; of a pack's other
+        networks none is loaded.
 
         Args:
             folder: An insightface pack, such as ``~/.insightface/models/buffalo_l``.
@@ -157,9 +161,11 @@ def _detector_file(folder: Path) -> Path:
             given=folder,
             do="put the detector's .onnx file there",
         )
-    counts = {file: _output_count(file) for file in files}
-    for file, count in counts.items():
-        if count == OUTPUTS:
+    counts = {}
+    # A pack's other networks are ten times as large: they are not read once the detector is found.
+    for file in sorted(files, key=lambda file: not file.name.startswith(DETECTOR_NAMES)):
+        counts[file] = _output_count(file)
+        if counts[file] == OUTPUTS:
             return file
     raise ModelError(
         f"No file of the pack is a detector with {OUTPUTS} outputs (scores, boxes, landmarks)",

@@ -54,6 +54,20 @@ def test_a_bright_spot_is_found_where_it_is(pack):
         assert (values[1] == 0).all()
 
 
+def test_of_a_whole_pack_only_the_detector_is_read(tmp_path):
+    """The layout of buffalo_l; what lies beside the detector could not even be read."""
+    for name in ("1k3d68", "2d106det", "genderage", "w600k_r50"):
+        (tmp_path / f"{name}.onnx").write_bytes(b"not to be read")
+    write_detector(tmp_path / "det_10g.onnx", bright_cells(), batch=1, rank=2)
+    images = -torch.ones(2, 3, 32, 32)
+    images[1, :, 16:20, 8:12] = 1.0
+    faces = InsightFaceDetector(tmp_path, det_size=64).detect(images)
+    assert faces.present.tolist() == [False, True]
+    (tmp_path / "det_10g.onnx").unlink()
+    with pytest.raises(ModelError, match=r"ONNX file is damaged.*1k3d68"):
+        InsightFaceDetector(tmp_path, det_size=64)
+
+
 def test_a_box_of_the_larger_stride_wins(pack):
     images = -torch.ones(1, 3, 64, 64)
     images[0, :, 0:8, 48:56] = 1.0  # a cell of stride 8
