@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import warnings
 from pathlib import Path
@@ -17,7 +18,7 @@ from torch.nn import functional as F  # noqa: N812
 from fairness_core.embeddings.model_folder import LOAD_ERRORS, read_json, require_file
 from fairness_core.errors import ModelError
 
-__all__ = ["FaceEmbedder", "export_onnx", "onnx_twin_gap"]
+__all__ = ["FACE_SIZE", "FaceEmbedder", "export_onnx", "onnx_twin_gap"]
 
 FACE_SIZE = 112
 GROUPS = 4
@@ -83,7 +84,7 @@ class FaceEmbedder(nn.Module):
         Args:
             faces: Aligned by the five points, RGB in [-1, 1].
         """
-        faces = faces.to(self.stem.weight.device)
+        faces = faces.to(self.stem.weight)
         return F.normalize(self(faces) + self(faces.flip(-1)), dim=-1)
 
     @classmethod
@@ -128,6 +129,16 @@ class FaceEmbedder(nn.Module):
                 do="fetch the model again",
             ) from error
         return model.to(device).eval().requires_grad_(False)
+
+    @staticmethod
+    def weights_sha256(folder: str | Path) -> str:
+        """SHA-256 of the weight file that ``load`` reads, which names the embedder in a bank.
+
+        Raises:
+            ModelError: There is no such file.
+        """
+        with require_file(Path(folder) / WEIGHTS).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def save(self, folder: str | Path, *, dtype: torch.dtype = torch.float32) -> Path:
         """Write ``config.json`` and ``model.safetensors``.

@@ -18,22 +18,25 @@ def resolve(name: str) -> Path:
     """Folder of a model; a shipped one is checked against its manifest's sha256.
 
     Args:
-        name: ``portraits:NAME`` or a path.
+        name: ``portraits:NAME``, ``portraits:NAME/FOLDER`` inside it, or a path.
 
     Raises:
         ModelError: No such shipped model or folder.
         ArtifactError: A shipped file is missing or damaged (the file and both hashes are named).
     """
     if name.startswith(PREFIX):
-        key = name.removeprefix(PREFIX)
+        key, _, inside = name.removeprefix(PREFIX).partition("/")
         if key not in SHIPPED:
             raise ModelError(
                 f"There is no shipped model '{key}'", do=f"choose among {', '.join(SHIPPED)}"
             )
         folder = WEIGHTS / key
         verify(folder, kind="portraits-model")
-        return folder
-    folder = Path(name)
+        return _existing(folder / inside, name)
+    return _existing(Path(name), name)
+
+
+def _existing(folder: Path, name: str) -> Path:
     if not folder.is_dir():
         raise ModelError(
             "A model folder does not exist",

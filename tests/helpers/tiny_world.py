@@ -17,7 +17,7 @@ from fairness_core.attributes import AttributeSpace
 from fairness_core.classifiers import AttributeClassifier, build
 from fairness_core.diffusion import DiffusionStack, LoraSpec, add_lora, decode, trainable
 from fairness_core.embeddings import ImageSelfEncoder, ImageTextEncoder
-from fairness_core.faces import FaceDetector, crop_faces
+from fairness_core.faces import REFERENCE_POINTS, FaceDetector, crop_faces
 from fairness_core.runtime.artifacts import write_manifest, write_table
 from fairness_core.training import Models, Settings
 from fairness_core.types import Faces
@@ -57,7 +57,7 @@ class BrightSpot:
         self.darkest = darkest
 
     def detect(self, images: Tensor) -> Faces:
-        n, _, height, width = images.shape
+        _, _, height, width = images.shape
         light = (images.mean(dim=1) + 1.5).clamp(min=0) ** 6
         light = light / light.sum(dim=(1, 2), keepdim=True)
         x = (light.sum(dim=1) * (torch.arange(width) + 0.5)).sum(dim=1)
@@ -65,12 +65,34 @@ class BrightSpot:
         half = width / 6 + 2 * images.mean(dim=(1, 2, 3))
         boxes = torch.stack([x - half, y - half, x + half, y + half], dim=1)
         present = images.mean(dim=(1, 2, 3)) > self.darkest
+        boxes = torch.where(present[:, None], boxes, 0.0)
         return Faces(
-            boxes=torch.where(present[:, None], boxes, 0.0),
-            landmarks=torch.zeros(n, 5, 2),
+            boxes=boxes,
+            landmarks=five_points(boxes),
             scores=present.float(),
             present=present,
         )
+
+    def detect_all(self, images: Tensor) -> tuple[Faces, Tensor]:
+        """One or two faces where there is one: the second, half as large, in the other half."""
+        first, width = self.detect(images), images.shape[-1]
+        size = (first.boxes[:, 2:] - first.boxes[:, :2]) / 2
+        x, y = (first.boxes[:, :2] + size).unbind(dim=1)
+        there = torch.stack([(x + width / 2) % width, y], dim=1)
+        second = torch.cat([there - size / 2, there + size / 2], dim=1)
+        both = first.present & (images[:, 0].mean(dim=(1, 2)) > images[:, 1].mean(dim=(1, 2)))
+        image = torch.cat([torch.nonzero(m).flatten() for m in (first.present, both)])
+        n = len(image)
+        boxes = torch.cat([first.boxes[first.present], second[both]])
+        faces = Faces(boxes, five_points(boxes), torch.ones(n), torch.ones(n, dtype=torch.bool))
+        order = image.argsort(stable=True)
+        return faces.take(order), image[order]
+
+
+def five_points(boxes: Tensor) -> Tensor:
+    """Eyes, nose and mouth where they would be in upright faces."""
+    places = torch.tensor(REFERENCE_POINTS) / 112
+    return boxes[:, None, :2] + places * (boxes[:, None, 2:] - boxes[:, None, :2])
 
 
 def make_tiny_world(folder: Path) -> TinyWorld:
