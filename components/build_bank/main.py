@@ -50,7 +50,7 @@ def run(
     """
     from components.build_bank.sources import open_source
     from fairness_core.attributes import AttributeSpace
-    from fairness_core.embeddings import FaceEmbedder, write_bank
+    from fairness_core.embeddings import FaceEmbedder, weights_sha256, write_bank
     from fairness_core.portraits.models import resolve
     from fairness_core.runtime import atomic_folder, write_manifest
     from fairness_core.training import embed_faces
@@ -68,7 +68,7 @@ def run(
             batch_size=batch_size,
         )
         table = found.table.assign(source=given.about, licence=given.licence)
-        made_with = FaceEmbedder.weights_sha256(place)
+        made_with = weights_sha256(place)
         counts = _counts(table, space)
         with atomic_folder(out) as folder:
             write_bank(folder, found.vectors, table, embedder_sha256=made_with)

@@ -14,7 +14,13 @@ from fairness_core.attributes import AttributeSpace
 from fairness_core.classifiers import AttributeClassifier
 from fairness_core.config import Finetune
 from fairness_core.diffusion import DiffusionStack, LoraSpec, add_lora
-from fairness_core.embeddings import FaceBank, FaceEmbedder, ImageSelfEncoder, ImageTextEncoder
+from fairness_core.embeddings import (
+    FaceBank,
+    FaceEmbedder,
+    ImageSelfEncoder,
+    ImageTextEncoder,
+    weights_sha256,
+)
 from fairness_core.portraits.models import resolve
 from fairness_core.runtime.artifacts import sha256_file, verify
 from fairness_core.runtime.distributed import World
@@ -107,7 +113,7 @@ def _realism(
         FaceBank.load(
             bank,
             space.subset(section.align),
-            embedder_sha256=FaceEmbedder.weights_sha256(place),
+            embedder_sha256=weights_sha256(place),
             device=device,
         ),
     )

@@ -1,6 +1,6 @@
 """Encoders of images, prompts and faces into unit vectors."""
 
-from fairness_core.embeddings.bank import FaceBank, write_bank
+from fairness_core.embeddings.bank import FaceBank, weights_sha256, write_bank
 from fairness_core.embeddings.face_identity import (
     FACE_SIZE,
     FaceEmbedder,
@@ -18,5 +18,6 @@ __all__ = [
     "ImageTextEncoder",
     "export_onnx",
     "onnx_twin_gap",
+    "weights_sha256",
     "write_bank",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fairness_core.attributes import AttributeSpace
+from fairness_core.embeddings.face_identity import WEIGHTS
+from fairness_core.embeddings.model_folder import require_file
 from fairness_core.errors import ArtifactError
 from fairness_core.types import Targets
 
-__all__ = ["FaceBank", "write_bank"]
+__all__ = ["FaceBank", "weights_sha256", "write_bank"]
 
 VECTORS, TABLE = "faces.safetensors", "faces.parquet"
 KEY, EMBEDDER = "embeddings", "embedder_sha256"
@@ -143,6 +146,16 @@ class FaceBank:
                 given=f"{folder}, {len(self)} faces",
                 do="raise build_bank.images, or use a source that has such faces",
             )
+
+
+def weights_sha256(folder: str | Path) -> str:
+    """SHA-256 of the weight file of a ``FaceEmbedder`` folder: names the embedder in a bank.
+
+    Raises:
+        ModelError: There is no such file.
+    """
+    with require_file(Path(folder) / WEIGHTS).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_bank(

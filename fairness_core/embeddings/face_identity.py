@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import warnings
 from pathlib import Path
@@ -129,16 +128,6 @@ class FaceEmbedder(nn.Module):
                 do="fetch the model again",
             ) from error
         return model.to(device).eval().requires_grad_(False)
-
-    @staticmethod
-    def weights_sha256(folder: str | Path) -> str:
-        """SHA-256 of the weight file that ``load`` reads, which names the embedder in a bank.
-
-        Raises:
-            ModelError: There is no such file.
-        """
-        with require_file(Path(folder) / WEIGHTS).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def save(self, folder: str | Path, *, dtype: torch.dtype = torch.float32) -> Path:
         """Write ``config.json`` and ``model.safetensors``.

@@ -32,8 +32,9 @@ def face_realism(
     """
     present = present.to(embedding.device)
     # Only present rows enter the cosine: 0 * nan of another row would still be nan.
-    real = target.detach().to(embedding.device)[present].float()
-    terms = 1.0 - F.cosine_similarity(embedding[present].float(), real, dim=-1)
+    precise = torch.promote_types(embedding.dtype, torch.float32)
+    real = target.detach().to(embedding.device)[present].to(precise)
+    terms = 1.0 - F.cosine_similarity(embedding[present].to(precise), real, dim=-1)
     return terms.new_zeros(embedding.shape[0]).masked_scatter(present, terms)
 
 

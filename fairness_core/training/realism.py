@@ -57,9 +57,9 @@ def realism_terms(
         Terms in [0, 2], 0 where there is no face.
     """
     rows = torch.nonzero(seen.faces.present).flatten()
-    nothing = torch.zeros(len(seen.image), device=images.device)
+    count = len(seen.image)
     if not len(rows):
-        return nothing
+        return torch.zeros(count, device=images.device)
     seen, originally = seen.take(rows), originally.take(rows)
     targets = {name: take_rows(target, rows.cpu()) for name, target in targets.items()}
     embedding = _embed(realism.embedder, images, seen)
@@ -75,7 +75,7 @@ def realism_terms(
             own_rows = torch.nonzero(own).flatten()
             real[own_rows] = _embed(realism.embedder, originals, originally.take(own_rows))
     terms = face_realism(embedding, real, seen.faces.present)
-    return nothing.index_copy(0, rows, terms.to(nothing))
+    return terms.new_zeros(count).index_copy(0, rows, terms)
 
 
 def _embed(

@@ -16,10 +16,17 @@ from torch import Tensor
 from fairness_core.attributes import AttributeSpace
 from fairness_core.classifiers import AttributeClassifier, build
 from fairness_core.diffusion import DiffusionStack, LoraSpec, add_lora, decode, trainable
-from fairness_core.embeddings import ImageSelfEncoder, ImageTextEncoder
+from fairness_core.embeddings import (
+    FaceBank,
+    FaceEmbedder,
+    ImageSelfEncoder,
+    ImageTextEncoder,
+    weights_sha256,
+    write_bank,
+)
 from fairness_core.faces import REFERENCE_POINTS, FaceDetector, crop_faces
 from fairness_core.runtime.artifacts import write_manifest, write_table
-from fairness_core.training import Models, Settings
+from fairness_core.training import Models, Realism, Settings
 from fairness_core.types import Faces
 from tests.embeddings.tiny_encoders import make_clip, make_dino
 from tests.faces.tiny_detector import bright_cells, write_detector
@@ -48,6 +55,8 @@ class TinyWorld:
     image_self: Path
     classifiers: Path
     prompts: Path
+    face_embedder: Path
+    bank: Path
 
 
 class BrightSpot:
@@ -106,6 +115,8 @@ def make_tiny_world(folder: Path) -> TinyWorld:
     classifier.save(folder / "classifiers" / "train")
     write_manifest(folder / "classifiers", "classifiers")
     rows = [("train", prompt) for prompt in PROMPTS] + [("test", "a prompt kept apart")]
+    identity = FaceEmbedder.build(torch.Generator().manual_seed(6), width=8, dimensions=16)
+    embedder = identity.save(folder / "embedder")
     table = pd.DataFrame(rows, columns=["split", "prompt"])
     (folder / "prompts").mkdir()
     write_table(table, folder / "prompts" / "prompts.parquet")
@@ -117,7 +128,36 @@ def make_tiny_world(folder: Path) -> TinyWorld:
         image_self=make_dino(folder / "dino"),
         classifiers=folder / "classifiers",
         prompts=folder / "prompts",
+        face_embedder=embedder,
+        bank=_make_bank(folder / "bank", embedder),
     )
+
+
+def _make_bank(folder: Path, embedder: Path) -> Path:
+    """Four faces of every combination of classes; their vectors mean nothing."""
+    cells = [cell for cell in SPACE.cells for _ in range(4)]
+    vectors = torch.randn(len(cells), 16, generator=torch.Generator().manual_seed(7))
+    columns = {
+        a.name: [a.classes[cell[i]] for cell in cells] for i, a in enumerate(SPACE.attributes)
+    }
+    names = [f"face-{i}" for i in range(len(cells))]
+    table = pd.DataFrame({"source_id": names, **columns, "source": "made up", "licence": "none"})
+    folder.mkdir()
+    write_bank(
+        folder,
+        torch.nn.functional.normalize(vectors),
+        table,
+        embedder_sha256=weights_sha256(embedder),
+    )
+    write_manifest(folder, "face-bank")
+    return folder
+
+
+def tiny_realism(world: TinyWorld, *, double: bool = False) -> Realism:
+    """Embedder and bank of the tiny world."""
+    embedder = FaceEmbedder.load(world.face_embedder)
+    bank = FaceBank.load(world.bank, SPACE, embedder_sha256=weights_sha256(world.face_embedder))
+    return Realism(embedder.double() if double else embedder, bank)
 
 
 @torch.no_grad()
@@ -221,6 +261,7 @@ def write_params(path: Path, repository: Path, world: TinyWorld, **finetune: Any
         "detector_size": 32,
         "image_text": str(world.image_text),
         "image_self": str(world.image_self),
+        "face_embedder": str(world.face_embedder),
     }
     params["attributes"] = ATTRIBUTES
     params["finetune"] |= {
