@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from components.step import Settings
 
-__all__ = ["assemble", "fingerprint"]
+__all__ = ["assemble", "fingerprint", "load_realism"]
 
 MODEL_FILES = {".safetensors", ".onnx", ".json", ".txt"}
 
@@ -64,7 +64,7 @@ def assemble(
         classifier=classifier,
         image_text=ImageTextEncoder.load(resolve(models["image_text"]), device=device),
         image_self=ImageSelfEncoder.load(resolve(models["image_self"]), device=device),
-        realism=_realism(section, models, space, bank, device),
+        realism=load_realism(section, models, space, bank, device),
     )
     told = StepSettings(
         space=space.subset(section.align),
@@ -96,7 +96,7 @@ def assemble(
     return parts, told, schedule
 
 
-def _realism(
+def load_realism(
     section: Finetune,
     models: Mapping[str, Any],
     space: AttributeSpace,
