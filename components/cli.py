@@ -19,6 +19,7 @@ __all__ = ["app", "main"]
 STEPS = (
     "generate_prompts",
     "calibrate_classifier",
+    "build_bank",
     "finetune",
     "publish",
     "generate_images",

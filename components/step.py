@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     import torch
 
     from fairness_core.config import Params
+    from fairness_core.faces import FaceDetector
     from fairness_core.runtime.tracking import Tracker
 
-__all__ = ["Settings", "Step", "arguments", "execute", "open_step"]
+__all__ = ["Settings", "Step", "arguments", "execute", "face_detector", "open_step"]
 
 QUIET = {
     "DIFFUSERS_VERBOSITY": "error",
@@ -89,6 +90,21 @@ def open_step(name: str, settings: Settings, parameters: Mapping[str, Any]) -> I
     ) as tracker:
         yield Step(device, tracker, log)
     log.info("done in %.1f s", time.monotonic() - began)
+
+
+def face_detector(models: Mapping[str, Any], device: str = "cpu") -> FaceDetector:
+    """The detector that section ``models`` names, with the second one after it if there is one."""
+    from fairness_core.faces.backends.load import load_detector
+    from fairness_core.portraits.models import resolve
+
+    second = models["second_detector"]
+    return load_detector(
+        resolve(models["detector"]),
+        det_size=models["detector_size"],
+        second=None if second is None else resolve(second),
+        second_size=models["second_detector_size"],
+        device=device,
+    )
 
 
 def _no_bars_of_others() -> None:

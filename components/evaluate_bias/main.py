@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.step import Settings, arguments, execute, open_step
+from components.step import Settings, arguments, execute, face_detector, open_step
 
 if TYPE_CHECKING:
     import torch
@@ -150,13 +150,10 @@ def _instruments(
     from fairness_core.classifiers import AttributeClassifier
     from fairness_core.embeddings import ImageSelfEncoder, ImageTextEncoder
     from fairness_core.evaluation import Instruments
-    from fairness_core.faces.backends.insightface import InsightFaceDetector
     from fairness_core.portraits.models import resolve
 
     return Instruments(
-        detector=InsightFaceDetector(
-            resolve(models["detector"]), det_size=models["detector_size"], device=device.type
-        ),
+        detector=face_detector(models, device.type),
         classifier=AttributeClassifier.load(classifiers / "audit", space).to(device),
         image_text=ImageTextEncoder.load(resolve(models["audit_image_text"]), device=device),
         image_self=ImageSelfEncoder.load(resolve(models["audit_image_self"]), device=device),

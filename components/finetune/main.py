@@ -27,6 +27,7 @@ __all__ = ["main", "run"]
 PLACES = {
     "prompts": "artifacts/prompts",
     "classifiers": "artifacts/classifiers",
+    "bank": "artifacts/bank",
     "checkpoints": "artifacts/checkpoints",
     "output": "artifacts/finetune",
     "metrics": "metrics/finetune.json",
@@ -43,6 +44,7 @@ def run(
     settings: Settings,
     prompts: Path,
     classifiers: Path,
+    bank: Path,
     checkpoints: Path,
     output: Path,
     metrics: Path,
@@ -56,6 +58,7 @@ def run(
         settings: Section ``run``.
         prompts: Folder of ``generate_prompts``; its split ``train`` is used.
         classifiers: Folder of ``calibrate_classifier``; its ``train`` is used.
+        bank: Folder of ``build_bank``; read only where ``lambda_face`` is above 0.
         checkpoints: Where the state is kept while the run lasts.
         output: Folder for weights and log.
         metrics: JSON file for the metrics.
@@ -76,8 +79,8 @@ def run(
         section = Finetune(**finetune)
         space = AttributeSpace.from_mapping(attributes)
         texts, named = _training_prompts(read_table(prompts / "prompts.parquet"), space)
-        parts, told, schedule = assemble(section, models, space, classifiers, world, settings)
-        key = fingerprint(finetune, models, attributes, settings, prompts, classifiers)
+        parts, told, schedule = assemble(section, models, space, classifiers, bank, world, settings)
+        key = fingerprint(finetune, models, attributes, settings, prompts, classifiers, bank)
         step.log.info(
             "Training %d adapter weights on %d prompts, %d processes",
             sum(p.numel() for p in trainable(parts.stack).values()),

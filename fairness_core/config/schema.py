@@ -13,6 +13,7 @@ from fairness_core.config.choices import network, source_of_faces
 __all__ = [
     "AttributeEntry",
     "Audit",
+    "BuildBank",
     "CalibrateClassifier",
     "EvaluateBias",
     "Finetune",
@@ -82,6 +83,13 @@ class Models(Section):
     detector_size: int = Field(
         ge=32, le=4096, multiple_of=32, description="px, longer side given to the detector"
     )
+    second_detector: Text | None = Field(
+        description="insightface pack for images in which the first finds no face; null: none"
+    )
+    second_detector_size: int = Field(
+        ge=32, le=4096, multiple_of=32, description="px, longer side given to the second detector"
+    )
+    face_embedder: Text = Field(description="embedder of the face realism loss and its bank")
     image_text: Text = Field(description="CLIP of the training loss")
     image_self: Text = Field(description="DINOv2 of the training loss")
     audit_image_text: Text = Field(description="CLIP of the evaluation")
@@ -136,6 +144,14 @@ class CalibrateClassifier(Section):
     audit_weights: Text | None = Field(description="safetensors file that its fit starts from")
 
 
+class BuildBank(Section):
+    """Faces that nobody generated, for the face realism loss."""
+
+    source: Text = Field(description="where the faces come from: portraits")
+    images: int = Field(ge=1, le=10_000_000, description="pictures read, at most")
+    batch_size: BatchSize
+
+
 class Finetune(Section):
     """Adjusted direct finetuning towards the target distribution."""
 
@@ -168,6 +184,11 @@ class Finetune(Section):
     confidence: float = Field(ge=0, lt=1, description="C: targets below it are not used")
     transport_draws: int = Field(ge=1, le=100_000, description="samples of the joint target")
     lambda_image: float = Field(ge=0, description="weight of the semantics loss")
+    lambda_face: float = Field(ge=0, description="weight of the face realism loss; 0: no bank")
+    own_face_confidence: Share = Field(
+        description="the original's own face is the aim where it is of the target class this surely"
+    )
+    faces: Literal["largest", "all"] = Field(description="faces of an image that are aligned")
     factor1: dict[Name, Share] = Field(
         description="weight of the semantics loss where target != original class"
     )
@@ -234,6 +255,7 @@ class Params(Section):
     attributes: dict[Name, AttributeEntry] = Field(min_length=1)
     generate_prompts: GeneratePrompts
     calibrate_classifier: CalibrateClassifier
+    build_bank: BuildBank
     finetune: Finetune
     publish: Publish
     generate_images: GenerateImages

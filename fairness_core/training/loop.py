@@ -175,7 +175,8 @@ def _row(iteration: int, result: StepResult, norm: float, seconds: float) -> dic
     for name, shares in result.shares.items():
         row |= {f"share_{name}_{i}": share for i, share in enumerate(shares)}
         row[f"used_{name}"] = result.used[name]
-    row["face_rate"] = result.faces / result.images
+    row["face_rate"] = result.with_face / result.images
+    row["faces_per_image"] = result.faces / result.images
     row["gradient_norm"] = norm
     row["seconds"] = seconds
     return row

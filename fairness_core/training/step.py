@@ -25,7 +25,7 @@ from fairness_core.diffusion import (
 from fairness_core.runtime.distributed import World
 from fairness_core.training.cotangent import loss_gradient
 from fairness_core.training.parts import Models, Settings, StepResult
-from fairness_core.training.perceive import perceive
+from fairness_core.training.perceive import Count, count_batch, counterparts, perceive
 from fairness_core.types import Targets
 
 __all__ = ["original_images", "training_step"]
@@ -107,6 +107,7 @@ def training_step(
         _decode_all(stack, trajectory.final, settings.batch_size),
         models.detector,
         models.classifier,
+        every=settings.faces == "all",
     )
     if originals is None:
         originals = original_images(
@@ -118,7 +119,11 @@ def training_step(
             batch_size=settings.batch_size,
         )
     originals = originals.to(device)
-    originally = perceive(originals, models.detector, models.classifier)
+    originally = perceive(
+        originals, models.detector, models.classifier, every=settings.faces == "all"
+    )
+    if settings.faces == "all":
+        originally = counterparts(seen, originally)
     # 3. align targets over every process's faces
     everyone = {
         name: world.gather_rows(seen.probabilities[name]).cpu() for name in settings.space.names
@@ -140,8 +145,8 @@ def training_step(
         both = present & world.gather_rows(originally.faces.present).cpu()
         targets[name] = held_targets(was, both, confidence=settings.confidence)
     # 4. loss, and its cotangent v = dL/dz_0
-    first = world.shard(len(present)).start
-    local = {name: take_rows(t, slice(first, first + n)) for name, t in targets.items()}
+    count = count_batch(seen, n, world)
+    local = {name: take_rows(t, count.rows) for name, t in targets.items()}
     cotangent, losses = loss_gradient(
         models,
         settings,
@@ -151,7 +156,7 @@ def training_step(
         originally,
         local,
         n_faces=int(present.sum()),
-        n_images=len(present),
+        n_images=count.images,
     )
     # 5. adjusted gradient: one network call per chosen step
     indices, scale = choose_steps(len(trajectory), settings.gradient_steps, steps_from)
@@ -170,7 +175,7 @@ def training_step(
     )
     states.backward([text, empty])
     world.sum_([_gradient(parameter) for parameter in trainable(stack).values()])
-    return _result(settings.space, losses, everyone, present, targets, world)
+    return _result(settings.space, losses, everyone, present, targets, count, world)
 
 
 def _gradient(parameter: Parameter) -> Tensor:
@@ -186,6 +191,7 @@ def _result(
     probabilities: Mapping[str, Float[Tensor, "n k"]],
     present: Tensor,
     targets: Mapping[str, Targets],
+    count: Count,
     world: World,
 ) -> StepResult:
     values = torch.tensor(list(losses.values()), dtype=torch.float64, device=world.device)
@@ -202,7 +208,8 @@ def _result(
         shares=shares,
         used=used,
         faces=faces,
-        images=len(present),
+        with_face=count.with_face,
+        images=count.images,
     )
 
 
