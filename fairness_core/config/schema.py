@@ -97,9 +97,11 @@ class AttributeEntry(Section):
 class GeneratePrompts(Section):
     """Prompts and how many images each gets in the evaluation."""
 
-    world: Text = Field(description="prompt catalog")
+    world: Text = Field(description="prompt catalog: portraits, photos, or a file of one's own")
     test_images: int = Field(ge=1, le=10000, description="images per held-out prompt")
-    named_images: int = Field(ge=1, le=10000, description="images per attribute-naming prompt")
+    named_images: int = Field(
+        ge=1, le=10000, description="images per attribute-naming or stress prompt"
+    )
 
 
 class CalibrateClassifier(Section):

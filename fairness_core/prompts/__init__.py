@@ -10,21 +10,34 @@ from fairness_core.prompts.catalog import (
     read_catalog,
     select,
 )
-from fairness_core.prompts.splits import assign_splits, check_leakage, shared_words
+from fairness_core.prompts.leakage import (
+    check_leakage,
+    shared_words,
+    subject_key,
+    subject_words,
+)
+from fairness_core.prompts.sets import SETS, PromptSet, photo_catalog, read_set
+from fairness_core.prompts.splits import assign_splits
 from fairness_core.prompts.templates import FACE_OF_A, fill
 
 __all__ = [
     "FACE_OF_A",
     "FAMILIES",
+    "SETS",
     "SPLITS",
+    "PromptSet",
     "assign_splits",
     "check_catalog",
     "check_leakage",
     "fill",
     "named_column",
+    "photo_catalog",
     "planted_column",
     "planted_shares",
     "read_catalog",
+    "read_set",
     "select",
     "shared_words",
+    "subject_key",
+    "subject_words",
 ]

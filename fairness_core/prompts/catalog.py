@@ -30,8 +30,24 @@ SPLITS = (
     "descriptors",
     "styles",
     "scenes",
+    # Stress packs: never trained on, evaluated where asked.
+    "triggers",
+    "clothing",
+    "history",
+    "pairs",
 )
-FAMILIES = ("occupation", "sport", "descriptor", "style", "named", "scene")
+FAMILIES = (
+    "occupation",
+    "sport",
+    "descriptor",
+    "style",
+    "named",
+    "scene",
+    "trigger",
+    "clothing",
+    "history",
+    "pair",
+)
 COLUMNS = ("prompt_id", "prompt", "split", "family", "subject")
 SUM_TOLERANCE = 1e-4
 
