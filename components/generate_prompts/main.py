@@ -30,6 +30,7 @@ def run(
     test_images: int,
     named_images: int,
     attributes: Mapping[str, Any],
+    overrides: Mapping[str, Any] | str,
     settings: Settings,
     out: Path,
 ) -> None:
@@ -42,11 +43,13 @@ def run(
             and styles).
         named_images: Images of each prompt that names an attribute, and of the stress packs.
         attributes: Section ``attributes``.
+        overrides: Targets of single prompts, or the file that holds them.
         settings: Section ``run``.
         out: Folder to write.
 
     Raises:
         PromptError: The catalog is empty or wrong, or a subject of one split appears in another.
+        TargetError: A target of a single prompt is wrong, or there is no such prompt.
     """
     import pandas as pd
 
@@ -54,10 +57,12 @@ def run(
     from fairness_core.portraits.concepts import prompt_catalog
     from fairness_core.prompts import (
         SETS,
+        apply_overrides,
         check_catalog,
         check_leakage,
         photo_catalog,
         read_catalog,
+        read_overrides,
         read_set,
         select,
         shared_words,
@@ -73,6 +78,8 @@ def run(
             raw = photo_catalog(space) if world == PHOTOS else read_catalog(world)
         prompts = check_catalog(raw, space)
         check_leakage(prompts)
+        own = read_overrides(overrides) if isinstance(overrides, str) else overrides
+        prompts = apply_overrides(prompts, space, own)
         for split in ("train", "test"):
             select(prompts, split)
         images = dict.fromkeys(TESTED, test_images) | dict.fromkeys(STRESS, named_images)
@@ -105,6 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         run(
             **params.section("generate_prompts"),
             attributes=params.section("attributes"),
+            overrides=params.targets.overrides,
             settings=settings,
             out=args.out,
         )

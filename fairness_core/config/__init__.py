@@ -8,11 +8,13 @@ from fairness_core.config.schema import (
     Finetune,
     GenerateImages,
     GeneratePrompts,
+    JointTable,
     Models,
     Params,
     Publish,
     Report,
     Run,
+    Targets,
 )
 
 __all__ = [
@@ -22,11 +24,13 @@ __all__ = [
     "Finetune",
     "GenerateImages",
     "GeneratePrompts",
+    "JointTable",
     "Models",
     "Params",
     "Publish",
     "Report",
     "Run",
+    "Targets",
     "load",
     "schema",
 ]

@@ -2,14 +2,10 @@
 
 from fairness_core.evaluation.assess import Assessment, Instruments, assess, quality_table
 from fairness_core.evaluation.bootstrap import Bootstrap
-from fairness_core.evaluation.compare import (
-    MODELS,
-    compare,
-    measured_groups,
-    prompt_table,
-)
+from fairness_core.evaluation.compare import compare
 from fairness_core.evaluation.fair_play import check_alike, check_audit
 from fairness_core.evaluation.generate import Sampling, generate_folder, plan_images
+from fairness_core.evaluation.groups import MODELS, measured_groups, prompt_table
 from fairness_core.evaluation.images import read_images, to_bytes, write_png
 from fairness_core.evaluation.labelled import (
     calibrate,

@@ -9,6 +9,7 @@ from fairness_core.prompts.catalog import (
     planted_shares,
     read_catalog,
     select,
+    target_column,
 )
 from fairness_core.prompts.leakage import (
     check_leakage,
@@ -16,6 +17,7 @@ from fairness_core.prompts.leakage import (
     subject_key,
     subject_words,
 )
+from fairness_core.prompts.overrides import apply_overrides, prompt_spaces, read_overrides
 from fairness_core.prompts.sets import SETS, PromptSet, photo_catalog, read_set
 from fairness_core.prompts.splits import assign_splits
 from fairness_core.prompts.templates import FACE_OF_A, fill
@@ -26,6 +28,7 @@ __all__ = [
     "SETS",
     "SPLITS",
     "PromptSet",
+    "apply_overrides",
     "assign_splits",
     "check_catalog",
     "check_leakage",
@@ -34,10 +37,13 @@ __all__ = [
     "photo_catalog",
     "planted_column",
     "planted_shares",
+    "prompt_spaces",
     "read_catalog",
+    "read_overrides",
     "read_set",
     "select",
     "shared_words",
     "subject_key",
     "subject_words",
+    "target_column",
 ]

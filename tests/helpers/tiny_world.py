@@ -85,6 +85,8 @@ def make_tiny_world(folder: Path) -> TinyWorld:
     write_manifest(folder / "classifiers", "classifiers")
     rows = [("train", prompt) for prompt in PROMPTS] + [("test", "a prompt kept apart")]
     table = pd.DataFrame(rows, columns=["split", "prompt"])
+    table["prompt_id"] = [f"{split}-{i}" for i, split in enumerate(table["split"])]
+    table["family"] = "occupation"
     (folder / "prompts").mkdir()
     write_table(table, folder / "prompts" / "prompts.parquet")
     write_manifest(folder / "prompts", "prompts")
