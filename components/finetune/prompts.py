@@ -63,7 +63,7 @@ def training_prompts(
     rows = rows.loc[visits > 0]
     own = prompt_spaces(rows, space)
     return TrainingPrompts(
-        texts=rows["prompt"].repeat(visits[visits > 0]).tolist(),
+        texts=rows["prompt"].repeat(visits[visits > 0].tolist()).tolist(),
         named={
             str(row["prompt"]): [a for a in space.names if pd.notna(row.get(named_column(a)))]
             for _, row in rows.iterrows()

@@ -1,6 +1,13 @@
 """The typed parameters of a run."""
 
 from fairness_core.config.load import load, schema
+from fairness_core.config.presets import (
+    Preset,
+    assignments,
+    find_preset,
+    load_preset,
+    read_presets,
+)
 from fairness_core.config.schema import (
     AttributeEntry,
     CalibrateClassifier,
@@ -27,10 +34,15 @@ __all__ = [
     "JointTable",
     "Models",
     "Params",
+    "Preset",
     "Publish",
     "Report",
     "Run",
     "Targets",
+    "assignments",
+    "find_preset",
     "load",
+    "load_preset",
+    "read_presets",
     "schema",
 ]

@@ -36,7 +36,7 @@ def test_one_pass_visits_each_family_as_often_as_it_says():
 
 
 def test_a_prompts_own_target_is_handed_on():
-    text = TABLE.loc[0, "prompt"]
+    text = TABLE.loc[TABLE["split"] == "train", "prompt"].iloc[0]
     table = apply_overrides(TABLE, ATTRIBUTES, {text: {"gender": [0.8, 0.2]}})
     spaces = training_prompts(table, ATTRIBUTES, {"occupation": 1}).spaces
     assert {k: v["gender"].target for k, v in spaces.items()} == {text: (0.8, 0.2)}
