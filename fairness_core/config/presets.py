@@ -39,7 +39,7 @@ def read_presets(folder: Path | str) -> list[Preset]:
         ConfigError: No such folder or no preset in it, one that is no mapping, gives a key twice,
             or has no comment in its first line.
     """
-    paths = sorted(Path(folder).glob("*.yaml"))
+    paths = sorted(Path(folder).glob("*.yaml"), key=lambda path: path.stem)
     if not paths:
         raise ConfigError("There is no preset here", given=folder, do="name the folder of presets")
     return [_read(path) for path in paths]
