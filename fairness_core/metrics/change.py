@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
-from numpy.typing import ArrayLike
 
 from fairness_core.errors import ArtifactError, TargetError
 from fairness_core.metrics.floor import prompt_floors
@@ -53,7 +53,7 @@ class Change:
 def paired_change(
     before: Int[np.ndarray, "p k"],
     after: Int[np.ndarray, "p k"],
-    target: ArrayLike,
+    target: Sequence[float] | Float[np.ndarray, "..."],
     *,
     rng: np.random.Generator,
     resamples: int = 1000,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float, Int
-from numpy.typing import ArrayLike
 
 from fairness_core.errors import FaceError, TargetError
 
@@ -13,7 +14,9 @@ __all__ = ["fair_floor", "prompt_floors"]
 SUM_TOLERANCE = 1e-6
 
 
-def fair_floor(faces: Int[np.ndarray, " p"], target: ArrayLike) -> float:
+def fair_floor(
+    faces: Int[np.ndarray, " p"], target: Sequence[float] | Float[np.ndarray, "..."]
+) -> float:
     """Mean over prompts of E[bias] when a prompt's faces are drawn from the target itself.
 
     A finite sample of a fair sampler is never exactly balanced, so its bias is not 0: print this
@@ -37,7 +40,9 @@ def fair_floor(faces: Int[np.ndarray, " p"], target: ArrayLike) -> float:
     return float(prompt_floors(faces[shown], shares[shown] if shares.ndim == 2 else shares).mean())
 
 
-def prompt_floors(faces: Int[np.ndarray, " p"], target: ArrayLike) -> Float[np.ndarray, " p"]:
+def prompt_floors(
+    faces: Int[np.ndarray, " p"], target: Sequence[float] | Float[np.ndarray, "..."]
+) -> Float[np.ndarray, " p"]:
     """E[mean over pairs of |f_i - f_j|], f = counts / n, counts ~ Multinomial(n, target).
 
     The mean over pairs and the expectation commute, and n_i - n_j of one pair is a sum of n
