@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +89,9 @@ def assignments(values: Mapping[str, Any]) -> list[str]:
 
     ``++`` sets a key whether params.yaml has it or not. Numbers, words and lists are written so
     that Hydra's grammar reads the same values; a mapping becomes one assignment for each key.
+
+    Raises:
+        ConfigError: A key with quotes or other signs that Hydra's grammar has no way to write.
     """
     return list(_assignments(values, ""))
 
@@ -121,10 +125,21 @@ def _plain(name: object) -> bool:
     return str(name).replace("_", "").isalnum()
 
 
+def _key(name: str) -> str:
+    """A key inside a mapping, which that grammar does not let be quoted."""
+    if not re.fullmatch(r"[\w\-/+.$%*@?| \\()\[\]{}:=,]+", name):
+        raise ConfigError(
+            "DVC cannot be given this key on a command line",
+            given=name,
+            do="give targets.overrides a file instead",
+        )
+    return re.sub(r"([\\()\[\]{}:=,])", r"\\\1", name)
+
+
 def _text(value: Any) -> str:
     """A value in Hydra's override grammar."""
     if isinstance(value, Mapping):
-        return "{" + ",".join(f"{_text(str(k))}:{_text(v)}" for k, v in value.items()) + "}"
+        return "{" + ",".join(f"{_key(str(k))}:{_text(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ",".join(_text(item) for item in value) + "]"
     if isinstance(value, str):

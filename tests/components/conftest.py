@@ -90,7 +90,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Run:
     params["evaluate_bias"] |= {"also": ["sports"], "bootstrap": 100, "batch_size": 8}
     params["targets"] |= {
         "source": "a made-up census",
-        "overrides": {"bank nurse": {"gender": {"female": 0.8, "male": 0.2}}},
+        "overrides": {"bank nurse": {"gender": {"female": 0.3, "male": 0.7}}},
     }
     # The attributes' order is theirs: it names what is measured jointly.
     params["attributes"] = ATTRIBUTES

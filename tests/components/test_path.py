@@ -20,7 +20,7 @@ def test_prompts_and_their_plan(done):
     prompts = read_table(done / "artifacts/prompts/prompts.parquet")
     assert len(prompts) == 8
     own = prompts.set_index("prompt_id")["target_gender_female"].dropna()
-    assert own.to_dict() == {"test-0": 0.8}
+    assert own.to_dict() == {"test-0": 0.3}
     assert prompts["planted_gender_female"].isna().all()
     plan = read_table(done / "artifacts/prompts/plan.parquet")
     assert dict(zip(plan["prompt_id"], plan["images"], strict=True)) == {
@@ -125,7 +125,7 @@ def test_the_evaluation_holds_every_figure(done):
     n = rows.set_index("prompt_id")["n"]
     floors = [
         fair_floor(np.array([n[name]]), target)
-        for name, target in (("test-0", (0.8, 0.2)), ("test-1", (0.5, 0.5)))
+        for name, target in (("test-0", (0.3, 0.7)), ("test-1", (0.8, 0.2)))
         if n[name]
     ]
     assert evaluation["base"]["gender"]["fair_floor"] == pytest.approx(np.mean(floors))
@@ -147,7 +147,7 @@ def test_the_report_and_the_card_are_written(done):
     assert "<html" in page
     assert "bank nurse" in page
     assert "a made-up census" in page
-    assert "female 80 %, male 20 %" in page
+    assert "female 30\u00a0%, male 70\u00a0%" in page
     assert "sports: gender bias" in page
     card = (done / "artifacts/report/model-card.md").read_text()
     evaluation = json.loads((done / "metrics/evaluation.json").read_text())

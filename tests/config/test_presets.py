@@ -77,15 +77,17 @@ def nested(words):
 @pytest.mark.slow
 def test_dvc_reads_the_same_values_as_we(tmp_path):
     values = {
-        "a": {"text": "it's 75 % (young), {x}: [y]", "off": None, "yes": True, "no": "on"},
+        "a": {"text": "it's 75 % (young), {x}: [y]", "nothing": None, "truth": True, "word": "on"},
         "b": {"list": [9, 0.5, "x y"], "families": {"sport": 4}, "tiny": 5.0e-5, "empty": {}},
-        "c": {"two words": {"gender": [0.8, 0.2]}},
+        "c": {"two words, (a: b) \\ [x]": {"gender": [0.8, 0.2]}},
     }
     (tmp_path / "p.yaml").write_text("a: {text: old, kept: 1}\nb: {families: {named: 1}}\n")
     found = nested([tmp_path / "p.yaml", *assignments(values)])
     assert found["a"] == {**values["a"], "kept": 1}
     assert found["b"] == {**values["b"], "families": {"named": 1, "sport": 4}}
     assert found["c"] == values["c"]
+    with pytest.raises(ConfigError, match="cannot be given this key"):
+        assignments({"overrides": {"the owner's": {"gender": "uniform"}}})
 
 
 def test_the_command_is_one_experiment_with_single_values_last():
