@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,15 @@ from fairness_core.errors import ConfigError
 __all__ = ["Place", "Problem", "Source", "merge", "parse", "read"]
 
 Place = tuple[str | int, ...]
+
+
+class _Loader(yaml.SafeLoader):
+    """Also reads 5e-05 as a number: so DVC writes it, after the YAML of today."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+e[-+]\d{2,}$"), list("-+0123456789")
+)
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,7 @@ def read(path: Path | str, overrides: Iterable[str | Mapping[str, Any]] = ()) ->
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"Cannot read the parameter file: {error}", given=path) from error
-    loader = yaml.SafeLoader(text)
+    loader = _Loader(text)
     try:
         tree = loader.get_single_node()
         values = {} if tree is None else loader.construct_document(tree)
@@ -111,7 +121,7 @@ def parse(override: str) -> dict[str, Any]:
             do="write for example finetune.iterations=50",
         )
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise ConfigError("An override's value is not YAML", given=override) from error
     for key in reversed(keys):

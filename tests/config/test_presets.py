@@ -1,11 +1,10 @@
 """Presets: every one lays sound values over params.yaml, and DVC reads the same values."""
 
 import pytest
-import yaml
 
 from fairness_core.config import assignments, find_preset, load_preset, read_presets
 from fairness_core.config.presets import experiment
-from fairness_core.config.source import parse
+from fairness_core.config.source import merge, parse, read
 from fairness_core.errors import ConfigError
 from tests.conftest import REPOSITORY
 
@@ -71,13 +70,18 @@ def nested(words):
 
     path = words.pop(0)
     apply_overrides(path, words)
-    return yaml.safe_load(path.read_text())
+    return read(path).values
 
 
 @pytest.mark.slow
 def test_dvc_reads_the_same_values_as_we(tmp_path):
     values = {
-        "a": {"text": "it's 75 % (young), {x}: [y]", "nothing": None, "truth": True, "word": "on"},
+        "a": {
+            "text": "it's 75 % (young), {x}: [y]",
+            "nothing": None,
+            "truth": True,
+            "word": "high",
+        },
         "b": {"list": [9, 0.5, "x y"], "families": {"sport": 4}, "tiny": 5.0e-5, "empty": {}},
         "c": {"two words, (a: b) \\ [x]": {"gender": [0.8, 0.2]}},
     }
@@ -99,3 +103,13 @@ def test_the_command_is_one_experiment_with_single_values_last():
     assert "++run.seed=7" in command
     assert "--temp" not in experiment(preset, [], keep=True)
     assert parse("run.seed=7") == {"run": {"seed": 7}}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.name)
+def test_dvc_writes_what_we_lay_over_the_file(preset, tmp_path):
+    given = REPOSITORY / "params.yaml"
+    (tmp_path / "p.yaml").write_text(given.read_text())
+    expected = read(given).values
+    merge(expected, preset.values)
+    assert nested([tmp_path / "p.yaml", *assignments(preset.values)]) == expected
