@@ -60,6 +60,7 @@ def run(
     world: str,
     models: Mapping[str, Any],
     attributes: Mapping[str, Any],
+    targets: Mapping[str, Any],
     align: Sequence[str],
     split: str,
     inputs: Inputs,
@@ -75,6 +76,7 @@ def run(
         world: Prompt catalog: the drawn world gets a note that it is one.
         models: Section ``models``.
         attributes: Section ``attributes``.
+        targets: Section ``targets``.
         align: Attributes that training aligned.
         split: The held-out split.
         inputs: What the other steps wrote.
@@ -90,7 +92,15 @@ def run(
 
     from fairness_core.attributes import AttributeSpace
     from fairness_core.evaluation import Bootstrap, judge, read_policy
-    from fairness_core.reporting import CardFacts, ReportData, RunFacts, build_card, build_page
+    from fairness_core.reporting import (
+        CardFacts,
+        ReportData,
+        RunFacts,
+        build_card,
+        build_page,
+        split_findings,
+        target_facts,
+    )
     from fairness_core.runtime import atomic_folder, read_json, read_table, verify, write_manifest
 
     with open_step(STEP, settings, {"images_per_prompt": images_per_prompt}) as step:
@@ -102,9 +112,10 @@ def run(
         ):
             verify(folder, kind=kind)
         folders = {"base": inputs.base, "aligned": inputs.aligned}
+        space = AttributeSpace.from_mapping(attributes, targets["joint"])
+        prompts = read_table(inputs.prompts / "prompts.parquet")
         tables = [read_table(folders[model] / "images.parquet") for model in MODELS]
         evaluation = read_json(inputs.metrics)
-        space = AttributeSpace.from_mapping(attributes)
         faces = read_table(inputs.evaluated / "faces.parquet")
         data = ReportData(
             facts=RunFacts(
@@ -115,18 +126,19 @@ def run(
                 steps=evaluation["steps"],
                 guidance=evaluation["guidance"],
                 revision=_revision(),
-                more={"Face detector": models["detector"]},
+                more=target_facts(targets, prompts, space) | {"Face detector": models["detector"]},
             ),
             space=space,
             aligned=align,
             evaluation=evaluation,
-            prompts=read_table(inputs.prompts / "prompts.parquet"),
+            prompts=prompts,
             images=pd.concat(tables, ignore_index=True),
             faces=faces,
             folders=folders,
             split=split,
             calibration=read_json(inputs.classifiers / "calibration.json"),
             training=read_table(inputs.finetuned / "log.parquet"),
+            findings=split_findings(evaluation),
             gate=None
             if policy is None
             else judge(
@@ -205,6 +217,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             world=params.generate_prompts.world,
             models=params.section("models"),
             attributes=params.section("attributes"),
+            targets=params.section("targets"),
             align=params.finetune.align,
             split=params.evaluate_bias.split,
             policy=args.policy,

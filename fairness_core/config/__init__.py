@@ -1,6 +1,13 @@
 """The typed parameters of a run."""
 
 from fairness_core.config.load import load, schema
+from fairness_core.config.presets import (
+    Preset,
+    assignments,
+    find_preset,
+    load_preset,
+    read_presets,
+)
 from fairness_core.config.schema import (
     AttributeEntry,
     Audit,
@@ -10,11 +17,13 @@ from fairness_core.config.schema import (
     Gate,
     GenerateImages,
     GeneratePrompts,
+    JointTable,
     Models,
     Params,
     Publish,
     Report,
     Run,
+    Targets,
 )
 
 __all__ = [
@@ -26,11 +35,18 @@ __all__ = [
     "Gate",
     "GenerateImages",
     "GeneratePrompts",
+    "JointTable",
     "Models",
     "Params",
+    "Preset",
     "Publish",
     "Report",
     "Run",
+    "Targets",
+    "assignments",
+    "find_preset",
     "load",
+    "load_preset",
+    "read_presets",
     "schema",
 ]

@@ -51,6 +51,9 @@ class Sound:
         return [str(name) for name in attributes]
 
 
+# Those that can have training prompts; the core's prompts name the same.
+FAMILIES = ("occupation", "sport", "descriptor", "style", "named", "scene")
+
 Check = Callable[[Sound], Iterator[tuple[str, str]]]
 
 
@@ -64,6 +67,47 @@ def _targets(get: Sound) -> Iterator[tuple[str, str]]:
             yield f"attributes.{name}", f"{error.what}{given}; {error.do}"
         except UnsoundError:
             continue
+
+
+def _joint(get: Sound) -> Iterator[tuple[str, str]]:
+    joint, known = get("targets.joint"), get.names()
+    if joint is None:
+        return
+    unknown = [name for name in joint["attributes"] if name not in known]
+    for name in unknown:
+        yield "targets.joint.attributes", f"'{name}' is not an attribute{nearest(name, known)}"
+    if unknown:
+        return
+    try:
+        attributes = {name: get(f"attributes.{name}") for name in joint["attributes"]}
+        AttributeSpace.from_mapping(attributes, joint)
+    except EvenhandError as error:
+        yield "targets.joint", f"{error.what}; {error.do}"
+
+
+def _overrides(get: Sound) -> Iterator[tuple[str, str]]:
+    overrides, known = get("targets.overrides"), get.names()
+    if isinstance(overrides, str):
+        return
+    for prompt, targets in overrides.items():
+        for name, target in targets.items():
+            if name not in known:
+                yield "targets.overrides", f"'{prompt}': no '{name}'{nearest(name, known)}"
+                continue
+            try:
+                entry = {**get(f"attributes.{name}"), "target": target}
+                AttributeSpace.from_mapping({name: entry})
+            except EvenhandError as error:
+                yield "targets.overrides", f"'{prompt}': {error.what}; {error.do}"
+
+
+def _families(get: Sound) -> Iterator[tuple[str, str]]:
+    families = get("finetune.prompt_families")
+    for name in families:
+        if name not in FAMILIES:
+            yield f"finetune.prompt_families.{name}", f"is no family{nearest(name, FAMILIES)}"
+    if not any(families.values()):
+        yield "finetune.prompt_families", "no family is visited; give one of them 1 or more"
 
 
 def _align(get: Sound) -> Iterator[tuple[str, str]]:
@@ -166,6 +210,9 @@ def _trained(get: Sound) -> Iterator[tuple[str, str]]:
 
 CHECKS: tuple[Check, ...] = (
     _targets,
+    _joint,
+    _overrides,
+    _families,
     _align,
     _factors("factor1"),
     _factors("factor2"),

@@ -5,10 +5,20 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
 from fairness_core.attributes import AttributeSpace
 from fairness_core.config.choices import network, source_of_faces
+from fairness_core.config.targets import (
+    AttributeEntry,
+    JointTable,
+    Name,
+    Section,
+    Share,
+    Targets,
+    Text,
+    pair,
+)
 
 __all__ = [
     "AttributeEntry",
@@ -20,47 +30,22 @@ __all__ = [
     "Gate",
     "GenerateImages",
     "GeneratePrompts",
+    "JointTable",
     "Models",
     "Params",
     "Publish",
     "Report",
     "Run",
+    "Targets",
 ]
 
 
-def _pair(value: Any) -> Any:
-    """YAML has lists where the schema has tuples; anything else is the validator's to refuse."""
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _is_share(value: Any) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and 0 <= value <= 1
-
-
-def _target(value: Any) -> Any:
-    shares = isinstance(value, tuple | list) and all(_is_share(share) for share in value)
-    if value != "uniform" and not shares:
-        raise ValueError("'uniform' or a list of shares in [0, 1], one for each class, is needed")
-    return _pair(value)
-
-
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
-ClassName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _+-]*$", max_length=60)]
-Text = Annotated[str, Field(min_length=1, max_length=500)]
 BatchSize = Annotated[int, Field(ge=1, le=65536, description="images per network call")]
 LearningRate = Annotated[float, Field(gt=0, le=1, description="AdamW's learning rate")]
 Guidance = Annotated[float, Field(ge=1, le=100, description="classifier-free guidance; 1: none")]
-Share = Annotated[float, Field(ge=0, le=1)]
 Network = Annotated[str | dict[Name, Text], BeforeValidator(network)]
-Labels = Annotated[tuple[Text, ...], BeforeValidator(_pair)]
+Labels = Annotated[tuple[Text, ...], BeforeValidator(pair)]
 SamplingSteps = Annotated[int, Field(ge=1, le=1000)]
-
-
-class Section(BaseModel):
-    """Strict, complete and unchangeable."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Run(Section):
@@ -96,23 +81,14 @@ class Models(Section):
     audit_image_self: Text = Field(description="DINOv2 of the evaluation")
 
 
-class AttributeEntry(Section):
-    """Classes of one perceived attribute and the distribution wanted over them."""
-
-    classes: Annotated[tuple[ClassName, ...], BeforeValidator(_pair)] = Field(
-        min_length=2, description="class names, in the classifier's order"
-    )
-    target: Annotated[Literal["uniform"] | tuple[float, ...], BeforeValidator(_target)] = Field(
-        description="'uniform', or one share for each class, summing to 1"
-    )
-
-
 class GeneratePrompts(Section):
     """Prompts and how many images each gets in the evaluation."""
 
-    world: Text = Field(description="prompt catalog")
+    world: Text = Field(description="prompt catalog: portraits, photos, or a file of one's own")
     test_images: int = Field(ge=1, le=10000, description="images per held-out prompt")
-    named_images: int = Field(ge=1, le=10000, description="images per attribute-naming prompt")
+    named_images: int = Field(
+        ge=1, le=10000, description="images per attribute-naming or stress prompt"
+    )
 
 
 class CalibrateClassifier(Section):
@@ -155,12 +131,16 @@ class BuildBank(Section):
 class Finetune(Section):
     """Adjusted direct finetuning towards the target distribution."""
 
-    align: Annotated[tuple[Name, ...], BeforeValidator(_pair)] = Field(
+    align: Annotated[tuple[Name, ...], BeforeValidator(pair)] = Field(
         min_length=1, description="attributes whose distribution is aligned"
+    )
+    prompt_families: dict[Name, Annotated[int, Field(ge=0, le=10_000)]] = Field(
+        default_factory=lambda: {"occupation": 1, "named": 1},
+        description="times that each prompt of a family is visited before any repeats",
     )
     iterations: int = Field(ge=1, le=10_000_000, description="optimizer steps, one prompt each")
     images_per_prompt: int = Field(ge=2, le=4096, description="N, over all processes")
-    steps: Annotated[tuple[SamplingSteps, SamplingSteps], BeforeValidator(_pair)] = Field(
+    steps: Annotated[tuple[SamplingSteps, SamplingSteps], BeforeValidator(pair)] = Field(
         description="sampling steps, drawn uniformly from first..last"
     )
     gradient_steps: Annotated[int, Field(ge=1, le=1000)] | None = Field(
@@ -176,7 +156,7 @@ class Finetune(Section):
     learning_rate: LearningRate
     betas: Annotated[
         tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]],
-        BeforeValidator(_pair),
+        BeforeValidator(pair),
     ] = Field(description="AdamW's moment decays")
     weight_decay: float = Field(ge=0, le=1, description="AdamW's decoupled decay")
     max_gradient_norm: float = Field(gt=0, description="longer gradients are shortened to this")
@@ -215,6 +195,22 @@ class EvaluateBias(Section):
     """What is measured."""
 
     split: Literal["validation", "test"] = Field(description="held-out prompts")
+    also: Annotated[
+        tuple[
+            Literal[
+                "validation",
+                "sports",
+                "descriptors",
+                "styles",
+                "triggers",
+                "clothing",
+                "history",
+                "pairs",
+            ],
+            ...,
+        ],
+        BeforeValidator(pair),
+    ] = Field(default=(), description="further splits, each measured on its own")
     bootstrap: int = Field(ge=100, le=1_000_000, description="resamples for the intervals")
     batch_size: BatchSize
 
@@ -253,6 +249,7 @@ class Params(Section):
     run: Run
     models: Models
     attributes: dict[Name, AttributeEntry] = Field(min_length=1)
+    targets: Targets = Field(default_factory=Targets)
     generate_prompts: GeneratePrompts
     calibrate_classifier: CalibrateClassifier
     build_bank: BuildBank
@@ -267,7 +264,8 @@ class Params(Section):
     @cached_property
     def attribute_space(self) -> AttributeSpace:
         """The attributes, their classes and targets."""
-        return AttributeSpace.from_mapping(self.section("attributes"))
+        joint = self.section("targets")["joint"]
+        return AttributeSpace.from_mapping(self.section("attributes"), joint)
 
     def section(self, name: str) -> dict[str, Any]:
         """One section as plain values: dicts, lists, text, numbers, as params.yaml has them.

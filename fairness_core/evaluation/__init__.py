@@ -9,13 +9,14 @@ from fairness_core.evaluation.assess import (
 )
 from fairness_core.evaluation.audit import AuditRules, audit_figures, audit_prompts, undecided
 from fairness_core.evaluation.bootstrap import Bootstrap
-from fairness_core.evaluation.compare import MODELS, compare, prompt_table
+from fairness_core.evaluation.compare import compare
 from fairness_core.evaluation.crops import DatasetCrops, jittered_crops, joined_labels
 from fairness_core.evaluation.fair_play import check_alike, check_audit
-from fairness_core.evaluation.figures import faceless, measured_groups, parity_figures
+from fairness_core.evaluation.figures import faceless, parity_figures
 from fairness_core.evaluation.folder import list_images, measure_folder
 from fairness_core.evaluation.gate import Policy, Waiver, judge, read_policy
 from fairness_core.evaluation.generate import Sampling, generate_folder, plan_images
+from fairness_core.evaluation.groups import MODELS, measured_groups, prompt_table
 from fairness_core.evaluation.images import read_images, to_bytes, write_png
 from fairness_core.evaluation.labelled import (
     calibrate,
@@ -48,8 +49,8 @@ __all__ = [
     "faceless",
     "generate_folder",
     "jittered_crops",
-    "judge",
     "joined_labels",
+    "judge",
     "label_columns",
     "list_images",
     "measure_faces",

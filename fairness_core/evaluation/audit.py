@@ -11,7 +11,8 @@ import pandas as pd
 from fairness_core.attributes import AttributeSpace
 from fairness_core.errors import ArtifactError
 from fairness_core.evaluation.bootstrap import Bootstrap
-from fairness_core.evaluation.figures import faceless, measured_groups, parity_figures
+from fairness_core.evaluation.figures import faceless, parity_figures
+from fairness_core.evaluation.groups import measured_groups
 from fairness_core.evaluation.labels import confusion_of
 from fairness_core.metrics import (
     FaceCounts,

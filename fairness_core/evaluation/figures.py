@@ -9,16 +9,11 @@ import pandas as pd
 
 from fairness_core.attributes import AttributeSpace
 from fairness_core.evaluation.bootstrap import Bootstrap
+from fairness_core.evaluation.groups import measured_groups, wanted_shares
 from fairness_core.metrics import FaceCounts, bias_interval, fair_floor, per_prompt, summary
 from fairness_core.runtime.logs import get_logger
 
-__all__ = ["faceless", "measured_groups", "parity_figures"]
-
-
-def measured_groups(space: AttributeSpace) -> list[tuple[str, ...]]:
-    """Every attribute alone, and the first two jointly where there are two (paper, Table 1)."""
-    groups = [(name,) for name in space.names]
-    return [*groups, space.names[:2]] if len(groups) > 1 else list(groups)
+__all__ = ["faceless", "parity_figures"]
 
 
 def parity_figures(
@@ -27,6 +22,7 @@ def parity_figures(
     space: AttributeSpace,
     bootstrap: Bootstrap,
     *names: str,
+    prompts: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
     """Bias, interval, spread, floor and shares of every group that ``measured_groups`` lists.
 
@@ -36,6 +32,8 @@ def parity_figures(
         space: The measured attributes with their targets.
         bootstrap: Intervals.
         names: Enter the intervals' generators: which model this is.
+        prompts: Catalog, whose prompts may have targets of their own; all share the space's
+            without it.
 
     Returns:
         Group to ``bias`` (mean over prompts), ``ci95``, ``sd`` (population, over prompts),
@@ -54,12 +52,17 @@ def parity_figures(
             rng=bootstrap.rng(*names, measured.group),
             resamples=bootstrap.resamples,
         )
+        wanted = (
+            space.subset(group).cell_target
+            if prompts is None
+            else wanted_shares(measured, prompts, space, group)
+        )
         shares = measured.counts[n > 0] / n[n > 0][:, None]
         result[measured.group] = {
             "bias": found.estimate,
             "ci95": list(found.ci),
             "sd": float(spread[measured.group]),
-            "fair_floor": fair_floor(n, space.subset(group).cell_target),
+            "fair_floor": fair_floor(n, wanted),
             "shares": dict(zip(measured.cells, shares.mean(axis=0).tolist(), strict=True)),
         }
     return result

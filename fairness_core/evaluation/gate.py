@@ -14,7 +14,7 @@ import yaml
 from fairness_core.attributes import AttributeSpace
 from fairness_core.errors import ConfigError
 from fairness_core.evaluation.bootstrap import Bootstrap
-from fairness_core.evaluation.figures import measured_groups
+from fairness_core.evaluation.groups import measured_groups
 from fairness_core.metrics import count_faces, worst_prompt
 
 __all__ = ["Policy", "Waiver", "judge", "read_policy"]

@@ -118,6 +118,8 @@ def make_tiny_world(folder: Path) -> TinyWorld:
     identity = FaceEmbedder.build(torch.Generator().manual_seed(6), width=8, dimensions=16)
     embedder = identity.save(folder / "embedder")
     table = pd.DataFrame(rows, columns=["split", "prompt"])
+    table["prompt_id"] = [f"{split}-{i}" for i, split in enumerate(table["split"])]
+    table["family"] = "occupation"
     (folder / "prompts").mkdir()
     write_table(table, folder / "prompts" / "prompts.parquet")
     write_manifest(folder / "prompts", "prompts")
