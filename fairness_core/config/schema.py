@@ -11,6 +11,7 @@ from fairness_core.attributes import AttributeSpace
 from fairness_core.config.choices import network, source_of_faces
 from fairness_core.config.targets import (
     AttributeEntry,
+    ClassName,
     JointTable,
     Name,
     Section,

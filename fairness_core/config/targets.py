@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 __all__ = [
     "AttributeEntry",
+    "ClassName",
     "JointTable",
     "Name",
     "Section",
