@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from fairness_core.diffusion.soft_prompt import prefix_ids
 from fairness_core.diffusion.stack import DiffusionStack
 from fairness_core.errors import PromptError
 
@@ -17,6 +18,9 @@ __all__ = ["encode_prompts", "tokenize"]
 def tokenize(stack: DiffusionStack, prompts: Sequence[str]) -> Int[Tensor, "b t"]:
     """Compute token ids, padded to the tokenizer's full length.
 
+    Soft tokens, where the model has them, follow the begin token of every prompt but the empty
+    one; they take the place of padding, never of a prompt's own tokens.
+
     Args:
         stack: The model.
         prompts: At least one; the empty string is allowed (the unconditional prompt).
@@ -25,7 +29,8 @@ def tokenize(stack: DiffusionStack, prompts: Sequence[str]) -> Int[Tensor, "b t"
         Ids on the model's device.
 
     Raises:
-        PromptError: No prompts, or one with more tokens than the text encoder reads.
+        PromptError: No prompts, or one with more tokens than the text encoder reads, soft tokens
+            included.
     """
     return _ids_and_mask(stack, prompts)[0]
 
@@ -63,13 +68,20 @@ def _ids_and_mask(
         )
     length = stack.tokenizer.model_max_length
     batch = stack.tokenizer(list(prompts), padding="max_length", max_length=length)
-    for prompt, ids in zip(prompts, batch["input_ids"], strict=True):
-        if len(ids) > length:
+    for prompt, row, used in zip(prompts, batch["input_ids"], batch["attention_mask"], strict=True):
+        # The paper's code leaves the empty prompt of guidance as it is, and so do stock pipelines.
+        prefix = prefix_ids(stack) if prompt else []
+        count = sum(used) + len(prefix)
+        if count > length:
             raise PromptError(
-                f"A prompt has {len(ids)} tokens and the text encoder reads {length}",
+                f"A prompt has {count} tokens"
+                + (f", {len(prefix)} soft tokens among them," if prefix else "")
+                + f" and the text encoder reads {length}",
                 given=prompt,
                 do="shorten the prompt",
             )
+        row[1:1], used[1:1] = prefix, [1] * len(prefix)
+        del row[length:], used[length:]
     ids = torch.tensor(batch["input_ids"], device=stack.device)
     mask = torch.tensor(batch["attention_mask"], device=stack.device)
     return ids, mask

@@ -39,7 +39,7 @@ def write_bundle(
 
     Args:
         folder: Written as a whole, replacing what is there.
-        state: Adapter weights as ``diffusion.lora_state`` names them, live or EMA.
+        state: Adapter weights as ``diffusion.adapter_state`` names them, live or EMA.
         card: The model card, Markdown.
         facts: What the manifest keeps beside the hashes: base model and its sha256, which weights
             these are, the training classifier's sha256, attributes and targets; JSON values.

@@ -21,6 +21,7 @@ from fairness_core.diffusion import (
     disabled,
     encode_prompts,
     sample,
+    soft_tokens,
     step_weights,
     trainable,
 )
@@ -100,7 +101,9 @@ def training_step(
     # 1. sample, keeping the trajectory
     states = encode_prompts(stack, [prompt, ""])
     text = states[:1].detach().repeat(n, 1, 1).requires_grad_(states.requires_grad)
-    empty = states[1:].detach().clone().requires_grad_(states.requires_grad)
+    # Soft tokens stand in no empty prompt, whose branch then needs no backward pass.
+    in_both = states.requires_grad and soft_tokens(stack) is None
+    empty = states[1:].detach().clone().requires_grad_(in_both)
     trajectory = sample(
         stack,
         noise,

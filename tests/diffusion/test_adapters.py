@@ -14,11 +14,11 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from fairness_core.diffusion import (
     DiffusionStack,
     LoraSpec,
+    adapter_state,
     add_lora,
     disabled,
     encode_prompts,
-    load_lora_state,
-    lora_state,
+    load_adapter_state,
     trainable,
 )
 from fairness_core.diffusion.adapters import TEXT_TARGETS, UNET_TARGETS
@@ -156,7 +156,7 @@ def test_names_are_those_that_peft_writes(stack: DiffusionStack) -> None:
         for part, network in (("text_encoder", stack.text_encoder), ("unet", stack.unet))
         for name in get_peft_model_state_dict(network)
     }
-    assert set(lora_state(stack)) == expected
+    assert set(adapter_state(stack)) == expected
 
 
 def test_alpha_is_the_rank(stack: DiffusionStack) -> None:
@@ -172,19 +172,19 @@ def test_state_goes_through_a_file_exactly(
 ) -> None:
     adapt(stack)
     shake(stack)
-    state = lora_state(stack)
+    state = adapter_state(stack)
     save_file(state, tmp_path / "adapter.safetensors")
     again = fresh()
     adapt(again, seed=5)
-    load_lora_state(again, load_file(tmp_path / "adapter.safetensors"))
-    assert all(torch.equal(lora_state(again)[name], value) for name, value in state.items())
+    load_adapter_state(again, load_file(tmp_path / "adapter.safetensors"))
+    assert all(torch.equal(adapter_state(again)[name], value) for name, value in state.items())
     for found, expected in zip(outputs(again, noise), outputs(stack, noise), strict=True):
         assert torch.equal(found, expected)
 
 
 def test_state_is_a_copy(stack: DiffusionStack) -> None:
     adapt(stack)
-    before = lora_state(stack)
+    before = adapter_state(stack)
     kept = {name: value.clone() for name, value in before.items()}
     shake(stack)
     assert all(torch.equal(before[name], kept[name]) for name in kept)
@@ -199,21 +199,21 @@ def test_adapters_are_float32_on_a_half_precision_model(folder: Path, noise: Ten
 
 def test_state_of_other_networks_is_refused(stack: DiffusionStack) -> None:
     adapt(stack)
-    state = lora_state(stack)
+    state = adapter_state(stack)
     missing = sorted(state)[0]
     del state[missing]
     with pytest.raises(ModelError, match=f"differ in 1 names.*{missing}"):
-        load_lora_state(stack, state)
+        load_adapter_state(stack, state)
 
 
 def test_state_of_another_rank_is_refused_whole(stack: DiffusionStack, fresh: Fresh) -> None:
     adapt(stack, text=2, unet=2)
     other = fresh()
     adapt(other, text=2, unet=3, seed=1)
-    before = lora_state(stack)
+    before = adapter_state(stack)
     with pytest.raises(ModelError, match=r"unet\..*has shape \(3, .*the model's \(2, "):
-        load_lora_state(stack, lora_state(other))
-    assert all(torch.equal(lora_state(stack)[name], value) for name, value in before.items())
+        load_adapter_state(stack, adapter_state(other))
+    assert all(torch.equal(adapter_state(stack)[name], value) for name, value in before.items())
 
 
 def test_adapters_twice_are_refused(stack: DiffusionStack) -> None:

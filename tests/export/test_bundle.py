@@ -11,11 +11,11 @@ from safetensors import safe_open
 from fairness_core.diffusion import (
     DiffusionStack,
     LoraSpec,
+    adapter_state,
     add_lora,
     decode,
     encode_prompts,
-    load_lora_state,
-    lora_state,
+    load_adapter_state,
     sample,
 )
 from fairness_core.errors import ArtifactError, ModelError
@@ -42,9 +42,9 @@ def trained_state(base, *, text=True, unet=True):
     )
     state = {
         name: value + 0.3 * torch.randn(value.shape, generator=generator)
-        for name, value in lora_state(stack).items()
+        for name, value in adapter_state(stack).items()
     }
-    load_lora_state(stack, state)
+    load_adapter_state(stack, state)
     return stack, state
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import fairness_core.training.loop as loop
-from fairness_core.diffusion import lora_state, trainable
+from fairness_core.diffusion import adapter_state, trainable
 from fairness_core.errors import ArtifactError, ConfigError, FaceError, ModelError, PromptError
 from fairness_core.runtime.distributed import World
 from fairness_core.training import Finetuned, Models, Schedule, finetune, prompt_of_iteration
@@ -70,7 +70,7 @@ def test_each_pass_goes_through_all_prompts_in_a_new_order() -> None:
 
 
 def test_it_trains_and_logs(tiny_world: TinyWorld, finished: Finetuned) -> None:
-    start = lora_state(tiny_models(tiny_world, trained=False).stack)
+    start = adapter_state(tiny_models(tiny_world, trained=False).stack)
     assert finished.live.keys() == finished.average.keys() == start.keys()
     assert any(not torch.equal(finished.live[name], start[name]) for name in start)
     assert any(not torch.equal(finished.live[name], finished.average[name]) for name in start)
@@ -91,7 +91,7 @@ def test_the_average_follows_the_live_weights(
     tiny_world: TinyWorld, alone: World, tmp_path: Path
 ) -> None:
     models = tiny_models(tiny_world)
-    start = lora_state(models.stack)
+    start = adapter_state(models.stack)
     schedule = dataclasses.replace(SCHEDULE, iterations=1, checkpoint_every=1)
     result = train(models, alone, tmp_path, schedule)
     for name, live in result.live.items():
@@ -168,7 +168,7 @@ def test_faceless_iterations_end_the_run_and_lose_nothing(
 
     def watch(iteration: int, row: Mapping[str, float]) -> None:
         seen.append(iteration)
-        weights.append(lora_state(models.stack))
+        weights.append(adapter_state(models.stack))
 
     schedule = dataclasses.replace(
         SCHEDULE, iterations=1000, steps=(1, 1), images=2, checkpoint_every=500
@@ -210,11 +210,11 @@ def test_what_is_not_finite_stops_before_it_reaches_the_weights(
         next(iter(trainable(models.stack).values())).grad[0] = math.nan
         return result
 
-    before = lora_state(models.stack)
+    before = adapter_state(models.stack)
     monkeypatch.setattr(loop, "training_step", diverging)
     with pytest.raises(ModelError, match="Iteration 0 has a loss or a gradient that is not"):
         train(models, alone, tmp_path)
-    for name, value in lora_state(models.stack).items():
+    for name, value in adapter_state(models.stack).items():
         assert_close(value, before[name], EXACT)
 
 

@@ -23,10 +23,11 @@ from tests.training.threads import in_threads
 
 PROMPT = "a photo of a nurse"
 STEPS = 4
-PARTS = {
+PARTS: dict[str, dict[str, Any]] = {
     "text encoder": {"text_encoder": True, "unet": False},
     "U-Net": {"text_encoder": False, "unet": True},
     "both": {"text_encoder": True, "unet": True},
+    "soft tokens": {"soft_tokens": 3},
 }
 
 
@@ -70,7 +71,7 @@ def flat(gradient: dict[str, Tensor]) -> dict[str, Tensor]:
     return {"all": torch.cat([gradient[name].flatten() for name in sorted(gradient)])}
 
 
-def half_dark(world: TinyWorld, n: int, **parts: bool) -> BrightSpot:
+def half_dark(world: TinyWorld, n: int, **parts: Any) -> BrightSpot:
     """A detector that finds no face in some of the tuned images and in others of the originals."""
     models = tiny_models(world, **parts)
     images = original_images(models, PROMPT, make_noise(models, n), steps=STEPS, guidance=3.0)
@@ -79,7 +80,14 @@ def half_dark(world: TinyWorld, n: int, **parts: bool) -> BrightSpot:
 
 
 @pytest.mark.parametrize(
-    ("part", "guidance"), [("text encoder", 3.0), ("U-Net", 3.0), ("both", 3.0), ("both", 1.0)]
+    ("part", "guidance"),
+    [
+        ("text encoder", 3.0),
+        ("U-Net", 3.0),
+        ("both", 3.0),
+        ("both", 1.0),
+        ("soft tokens", 3.0),
+    ],
 )
 def test_gradient_is_that_of_a_plain_graph(
     tiny_world: TinyWorld, alone: World, part: str, guidance: float
@@ -225,6 +233,7 @@ def test_originals_are_the_frozen_models_and_leave_the_adapters_alone(
         ("U-Net", None, False, 126, 42),
         ("text encoder", 5, False, 94, 10),
         ("both", 5, True, 52, 10),
+        ("soft tokens", 5, False, 89, 5),
     ],
 )
 def test_network_calls_are_those_of_the_table(
@@ -238,7 +247,8 @@ def test_network_calls_are_those_of_the_table(
 ) -> None:
     """Method, §3: calls per image and iteration at S = 21 with guidance.
 
-    Training the text encoder trains the empty prompt's embedding too, hence both branches.
+    Training the text encoder trains the empty prompt's embedding too, hence both branches; soft
+    tokens stand in the prompt only.
     """
     models = tiny_models(tiny_world, **PARTS[part])
     noise = make_noise(models, 2)
