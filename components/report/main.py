@@ -23,10 +23,6 @@ WORLD_NOTE = (
     "Its four groups of skin tone stand in for the classes of photographic data sets. Its figures "
     "show that the method works; they are not figures of any photographic model."
 )
-USAGE = """from diffusers import StableDiffusionPipeline
-
-pipeline = StableDiffusionPipeline.from_pretrained("PATH/OF/THE/BASE/MODEL")
-pipeline.load_lora_weights("PATH/OF/THE/BUNDLE")"""
 
 
 @dataclass(frozen=True)
@@ -85,6 +81,7 @@ def run(
     import pandas as pd
 
     from fairness_core.attributes import AttributeSpace
+    from fairness_core.export import BUNDLE_KIND, use_of
     from fairness_core.reporting import CardFacts, ReportData, RunFacts, build_card, build_page
     from fairness_core.runtime import atomic_folder, read_json, read_table, verify, write_manifest
 
@@ -96,6 +93,7 @@ def run(
             (inputs.evaluated, "evaluation"),
         ):
             verify(folder, kind=kind)
+        use = use_of(verify(inputs.bundle, kind=BUNDLE_KIND)["extra"]["soft_tokens"])
         folders = {"base": inputs.base, "aligned": inputs.aligned}
         tables = [read_table(folders[model] / "images.parquet") for model in MODELS]
         evaluation = read_json(inputs.metrics)
@@ -122,14 +120,15 @@ def run(
             training=read_table(inputs.finetuned / "log.parquet"),
             notes=(WORLD_NOTE,) if world == "portraits" else (),
             commands=("make demo",),
-            hashes=_hashes(inputs),
+            hashes=_hashes(inputs, use.file),
             images_per_prompt=images_per_prompt,
         )
         card = CardFacts(
             base_model=models["base"],
             license="apache-2.0",
-            summary="LoRA weights that move the shares of perceived attributes to a target.",
-            usage=USAGE,
+            summary=f"{use.what} that move the shares of perceived attributes to a target.",
+            usage=use.code,
+            tags=(use.tag,),
         )
         with atomic_folder(out) as folder:
             (folder / "report.html").write_text(build_page(data), encoding="utf-8")
@@ -140,14 +139,14 @@ def run(
         step.tracker.artifact(out / "model-card.md")
 
 
-def _hashes(inputs: Inputs) -> dict[str, str]:
+def _hashes(inputs: Inputs, weights: str) -> dict[str, str]:
     from fairness_core.runtime import sha256_file
 
     files = {
         "prompts": inputs.prompts / "prompts.parquet",
         "training classifier": inputs.classifiers / "train" / "model.safetensors",
         "audit classifier": inputs.classifiers / "audit" / "model.safetensors",
-        "bundle": inputs.bundle / "pytorch_lora_weights.safetensors",
+        "bundle": inputs.bundle / weights,
     }
     return {name: sha256_file(path) for name, path in files.items()}
 

@@ -122,10 +122,20 @@ def _gradient_steps(get: Sound) -> Iterator[tuple[str, str]]:
 
 
 def _trained(get: Sound) -> Iterator[tuple[str, str]]:
-    if not get("finetune.train_text_encoder") and not get("finetune.train_unet"):
+    lora = [f"train_{part}" for part in ("text_encoder", "unet") if get(f"finetune.train_{part}")]
+    tokens = get("finetune.soft_tokens")
+    if not lora and not tokens:
         yield (
             "finetune.train_text_encoder",
-            "nothing is trained: set train_text_encoder or train_unet to true",
+            "nothing is trained: set train_text_encoder or train_unet to true, "
+            "or soft_tokens to a number above 0",
+        )
+    if lora and tokens:
+        yield (
+            "finetune.soft_tokens",
+            "must be 0 beside LoRA weights: the two are published as separate files, either of "
+            f"which loads alone and is then not what was trained; given {tokens}; set it to 0, or "
+            f"{' and '.join(lora)} to false",
         )
 
 

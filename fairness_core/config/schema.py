@@ -136,7 +136,11 @@ class Finetune(Section):
     guidance: Guidance
     train_text_encoder: bool = Field(description="LoRA on the text encoder")
     train_unet: bool = Field(description="LoRA on the U-Net")
-    rank: int = Field(ge=1, le=1024, description="LoRA rank = alpha")
+    soft_tokens: int = Field(ge=0, le=1024, description="trained prefix tokens; 0: none")
+    rank: int = Field(ge=1, le=1024, description="LoRA rank")
+    alpha: Annotated[float, Field(gt=0, le=65536)] | None = Field(
+        description="LoRA alpha, the scale times rank; null: the rank"
+    )
     learning_rate: LearningRate
     betas: Annotated[
         tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]],
