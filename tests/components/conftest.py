@@ -65,7 +65,7 @@ def write_finetuned(base: Path, folder: Path) -> None:
     save_file({k: 0.5 * v for k, v in live.items()}, folder / "ema.safetensors")
     log = {"iteration": [0, 1], "loss_total": [2.0, 1.0], "face_rate": [1.0, 1.0]}
     write_table(pd.DataFrame(log), folder / "log.parquet")
-    write_manifest(folder, "finetune", rank=2, iterations=2)
+    write_manifest(folder, "finetune", alpha=None, iterations=2)
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ from fairness_core.diffusion import (
 )
 from fairness_core.diffusion.adapters import TEXT_TARGETS, UNET_TARGETS
 from fairness_core.errors import ConfigError, ModelError
+from tests.helpers.close import FLOAT32_SUM, assert_close
 
 Fresh = Callable[[], DiffusionStack]
 
@@ -225,6 +226,31 @@ def test_adapters_twice_are_refused(stack: DiffusionStack) -> None:
 def test_no_adapters_are_refused(stack: DiffusionStack) -> None:
     with pytest.raises(ConfigError, match="No adapters were asked for"):
         adapt(stack, text=None, unet=None)
+
+
+@pytest.mark.parametrize("alpha", [6, 1.5])
+def test_another_alpha_scales_the_adapters(
+    stack: DiffusionStack, fresh: Fresh, noise: Tensor, alpha: float
+) -> None:
+    """Scale alpha/rank: the same outputs as of B times that."""
+    scaled = fresh()
+    spec = LoraSpec(3, alpha)
+    source = torch.Generator().manual_seed(0)
+    add_lora(scaled, text_encoder=spec, unet=spec, generator=source)
+    adapt(stack, text=3, unet=3)
+    shake(scaled)
+    shake(stack)
+    with torch.no_grad():
+        for name, parameter in trainable(stack).items():
+            if ".lora_B." in name:
+                parameter *= alpha / 3
+    for found, expected in zip(outputs(scaled, noise), outputs(stack, noise), strict=True):
+        assert_close(found, expected, FLOAT32_SUM)
+
+
+def test_an_alpha_is_above_zero() -> None:
+    with pytest.raises(ConfigError, match="alpha is above 0"):
+        LoraSpec(2, 0)
 
 
 def test_a_rank_is_at_least_one() -> None:
