@@ -130,6 +130,39 @@ def test_an_interrupted_run_ends_where_a_free_one_does(
     assert reported == list(enumerate(finished.log["loss_total"]))
 
 
+def test_soft_tokens_go_on_from_a_checkpoint_too(
+    tiny_world: TinyWorld, alone: World, tmp_path: Path
+) -> None:
+    """Weights, average and AdamW's moments of a part that is no LoRA weight."""
+
+    def stop(iteration: int, row: Mapping[str, float]) -> None:
+        if iteration == 1:
+            raise KeyboardInterrupt("enough")
+
+    def make() -> Models:
+        return tiny_models(tiny_world, soft_tokens=2, trained=False)
+
+    schedule = dataclasses.replace(SCHEDULE, iterations=2, checkpoint_every=1)
+    start = adapter_state(make().stack)["soft_prompt.tokens"]
+    free = train(make(), alone, tmp_path / "free", schedule)
+    with pytest.raises(KeyboardInterrupt, match="enough"):
+        train(make(), alone, tmp_path / "killed", schedule, on_iteration=stop)
+    assert_same_result(train(make(), alone, tmp_path / "killed", schedule), free)
+    assert not torch.equal(free.live["soft_prompt.tokens"], start)
+    assert not torch.equal(free.live["soft_prompt.tokens"], free.average["soft_prompt.tokens"])
+    # Sampling tuned and original images as ever, then the prompt's branch of one step alone.
+    assert (free.log["network_backwards"] == SCHEDULE.images).all()
+
+
+def test_a_prompt_that_is_too_long_ends_no_run_halfway(
+    tiny_world: TinyWorld, alone: World, tmp_path: Path
+) -> None:
+    models = tiny_models(tiny_world, soft_tokens=5)
+    with pytest.raises(PromptError, match="5 soft tokens among them"):
+        train(models, alone, tmp_path, prompts=[*PROMPTS, "x" * 71])
+    assert models.stack.calls.forwards == 0
+
+
 def test_prompts_that_name_a_class_say_so(
     tiny_world: TinyWorld, alone: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -281,16 +281,21 @@ def test_a_batch_without_a_face_keeps_its_semantics(tiny_world: TinyWorld, alone
     assert all(bool(value.isfinite().all()) for value in gradient.values())
 
 
-@pytest.mark.parametrize("size", [2, 3])
-def test_processes_share_one_batch(tiny_world: TinyWorld, alone: World, size: int) -> None:
+@pytest.mark.parametrize(
+    ("part", "size"), [("text encoder", 2), ("text encoder", 3), ("soft tokens", 2)]
+)
+def test_processes_share_one_batch(
+    tiny_world: TinyWorld, alone: World, part: str, size: int
+) -> None:
     """Ragged shards; targets over all faces; sums that do not depend on who holds which row."""
-    detector = half_dark(tiny_world, 5)
-    models = tiny_models(tiny_world, detector=detector, double=True)
+    parts = PARTS[part]
+    detector = half_dark(tiny_world, 5, **parts)
+    models = tiny_models(tiny_world, **parts, detector=detector, double=True)
     settings, noise = tiny_settings(), make_noise(models, 5)
     whole, expected = run_step(models, settings, alone, noise)
 
     def work(world: World) -> tuple[StepResult, dict[str, Tensor]]:
-        own = tiny_models(tiny_world, detector=detector, double=True)
+        own = tiny_models(tiny_world, **parts, detector=detector, double=True)
         rows = world.shard(5)
         return run_step(own, settings, world, noise[rows.start : rows.stop])
 
