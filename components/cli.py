@@ -19,6 +19,7 @@ STEPS = (
     "finetune",
     "publish",
     "generate_images",
+    "generate_baselines",
     "evaluate_bias",
     "report",
     "check_portraits",

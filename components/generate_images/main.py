@@ -62,6 +62,7 @@ def run(
     from fairness_core.diffusion import DiffusionStack
     from fairness_core.errors import ConfigError
     from fairness_core.evaluation import (
+        IMAGE_NOISE,
         MODELS,
         Sampling,
         generate_folder,
@@ -85,7 +86,7 @@ def run(
         catalog = read_table(prompts / "prompts.parquet")
         plan = read_table(prompts / "plan.parquet")
         wanted = catalog.loc[catalog["split"].isin([split, NAMED]), "prompt_id"]
-        sampling = Sampling(STEP, settings.seed, guidance, steps, batch_size)
+        sampling = Sampling(IMAGE_NOISE, settings.seed, guidance, steps, batch_size)
         rows = plan_images(catalog, plan[plan["prompt_id"].isin(wanted)], sampling, model=model)
         folder = resolve(base)
         weights = weights_sha256(folder)

@@ -3,6 +3,7 @@
 from fairness_core.config.load import load, schema
 from fairness_core.config.schema import (
     AttributeEntry,
+    Baselines,
     CalibrateClassifier,
     EvaluateBias,
     Finetune,
@@ -17,6 +18,7 @@ from fairness_core.config.schema import (
 
 __all__ = [
     "AttributeEntry",
+    "Baselines",
     "CalibrateClassifier",
     "EvaluateBias",
     "Finetune",

@@ -6,10 +6,16 @@ from fairness_core.evaluation.compare import (
     MODELS,
     compare,
     measured_groups,
+    method_block,
     prompt_table,
 )
 from fairness_core.evaluation.fair_play import check_alike, check_audit
-from fairness_core.evaluation.generate import Sampling, generate_folder, plan_images
+from fairness_core.evaluation.generate import (
+    IMAGE_NOISE,
+    Sampling,
+    generate_folder,
+    plan_images,
+)
 from fairness_core.evaluation.images import read_images, to_bytes, write_png
 from fairness_core.evaluation.labelled import (
     calibrate,
@@ -21,6 +27,7 @@ from fairness_core.evaluation.named import named_hits, named_prompts
 from fairness_core.evaluation.planted import planted_difference
 
 __all__ = [
+    "IMAGE_NOISE",
     "MODELS",
     "Assessment",
     "Bootstrap",
@@ -36,6 +43,7 @@ __all__ = [
     "jittered_crops",
     "label_columns",
     "measured_groups",
+    "method_block",
     "named_hits",
     "named_prompts",
     "plan_images",

@@ -27,7 +27,7 @@ from fairness_core.metrics import (
 from fairness_core.prompts import planted_shares
 from fairness_core.runtime.logs import get_logger
 
-__all__ = ["MODELS", "compare", "measured_groups", "prompt_table"]
+__all__ = ["MODELS", "compare", "measured_groups", "method_block", "prompt_table"]
 
 MODELS = ("base", "aligned")
 QUALITY = ("clip_t", "clip_i", "dino")
@@ -48,6 +48,7 @@ def compare(
     split: str,
     seconds: Mapping[str, float],
     bootstrap: Bootstrap,
+    models: tuple[str, str] = MODELS,
 ) -> dict[str, Any]:
     """Compute every figure of the evaluation.
 
@@ -63,10 +64,11 @@ def compare(
         split: The held-out split that bias and quality are about.
         seconds: Seconds that generating each model's images took.
         bootstrap: Intervals.
+        models: The reference and the model compared with it; further models are not looked at.
 
     Returns:
-        ``base`` and ``aligned``: per group (``gender``, ``race``, ``gender_x_race``, ...) ``bias``
-        (mean over prompts), ``ci95``, ``sd`` (population, over prompts), ``fair_floor`` (what a
+        ``base`` and ``aligned``, or as ``models`` names them: per group (``gender``, ``race``,
+        ``gender_x_race``, ...) ``bias`` (mean over prompts), ``ci95``, ``sd`` (population, over prompts), ``fair_floor`` (what a
         sampler of the target scores on these numbers of faces), ``shares`` (mean over prompts)
         and, where the catalog has the truth, ``planted``; ``clip_t``, ``clip_i``, ``dino`` (means
         over prompts), ``no_face_rate``, their ``ci95``, ``seconds``, ``prompts_without_face``.
@@ -80,7 +82,7 @@ def compare(
         FaceError: One model shows no face in any image of the split.
     """
     chosen, figures = faces[faces["split"] == split], quality[quality["split"] == split]
-    for model in MODELS:
+    for model in models:
         if not (chosen["model"] == model).any():
             raise ArtifactError(
                 f"There are no images of split '{split}' from the {model} model",
@@ -89,7 +91,7 @@ def compare(
             )
     counts = {
         model: [count_faces(_of(chosen, model), space, group) for group in measured_groups(space)]
-        for model in MODELS
+        for model in models
     }
     result: dict[str, Any] = {
         model: {
@@ -98,11 +100,11 @@ def compare(
             "seconds": float(seconds[model]),
             "prompts_without_face": _faceless(counts[model][0], model),
         }
-        for model in MODELS
+        for model in models
     }
-    result["change"] = _change(counts, figures, space, bootstrap)
-    result["named"] = named_prompts(faces, prompts, space, bootstrap)
-    per = chosen[chosen["model"] == "base"].groupby("prompt_id").size()
+    result["change"] = _change(counts, figures, space, bootstrap, models)
+    result["named"] = named_prompts(faces, prompts, space, bootstrap, models=models)
+    per = chosen[chosen["model"] == models[0]].groupby("prompt_id").size()
     result["n_prompts"] = len(per)
     result["images_per_prompt"] = float(per.mean()) if per.nunique() > 1 else int(per.iloc[0])
     result["target"] = {
@@ -111,13 +113,39 @@ def compare(
     return result
 
 
+def method_block(
+    found: Mapping[str, Any], method: str, preparation: Mapping[str, Any]
+) -> dict[str, Any]:
+    """One baseline's figures: ``baselines.<method>`` of ``metrics/evaluation.json``.
+
+    Args:
+        found: What `compare` gave for the base model and the method.
+        method: Its name.
+        preparation: What the method needed before sampling: seconds, network calls, and more.
+
+    Returns:
+        The figures that a model has, ``change`` against the base, ``named`` (rate at which
+        prompts that name attributes give them, ``ci95``, ``ratio`` to the base; empty without
+        such prompts) and ``preparation``.
+    """
+    named, kept = found["named"], {}
+    if named:
+        kept = {"value": named[method], "ci95": named["ci95"][method], "ratio": named["ratio"]}
+    return {
+        **found[method],
+        "change": found["change"],
+        "named": kept,
+        "preparation": dict(preparation),
+    }
+
+
 def prompt_table(faces: pd.DataFrame, space: AttributeSpace, split: str) -> pd.DataFrame:
     """Shares and bias of every prompt, model and group: ``metrics.per_prompt`` with ``model``.
 
     Single attributes also get 95 % Wilson intervals ``low_<class>`` and ``high_<class>``.
     """
     parts = []
-    for model in MODELS:
+    for model in dict.fromkeys(faces["model"]):
         chosen = faces[(faces["split"] == split) & (faces["model"] == model)]
         for group in measured_groups(space):
             table = per_prompt(chosen, space, [group])
@@ -208,11 +236,12 @@ def _change(
     figures: pd.DataFrame,
     space: AttributeSpace,
     bootstrap: Bootstrap,
+    models: tuple[str, str],
 ) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for i, group in enumerate(measured_groups(space)):
         name = group_name(group)
-        base, aligned = (counts[model][i] for model in MODELS)
+        base, aligned = (counts[model][i] for model in models)
         if base.prompts != aligned.prompts:
             raise ArtifactError(
                 "The two models' images are not of the same prompts",
@@ -237,7 +266,8 @@ def _change(
             "dropped": change.dropped,
         }
     keys = ["prompt_id", "index"]
-    both = _of(figures, "base").merge(_of(figures, "aligned"), on=keys, suffixes=("_a", "_b"))
+    before_figures, after_figures = (_of(figures, model) for model in models)
+    both = before_figures.merge(after_figures, on=keys, suffixes=("_a", "_b"))
     for name in QUALITY:
         found = mean_interval(
             both[f"{name}_b"] - both[f"{name}_a"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import time
@@ -20,14 +21,16 @@ from fairness_core.diffusion import DiffusionStack, decode, encode_prompts, samp
 from fairness_core.errors import ConfigError, PromptError
 from fairness_core.evaluation.images import to_bytes, write_png
 from fairness_core.evaluation.work import is_complete, note_batch, open_work
-from fairness_core.runtime.artifacts import write_manifest, write_table
+from fairness_core.runtime.artifacts import MANIFEST, verify, write_manifest, write_table
 from fairness_core.runtime.logs import get_logger, progress
 from fairness_core.runtime.seeds import image_noise, seed_for
 
-__all__ = ["Sampling", "generate_folder", "plan_images"]
+__all__ = ["IMAGE_NOISE", "Sampling", "generate_folder", "plan_images"]
 
 KIND = "images"
 TABLE = "images.parquet"
+# Stage of the noise of every model that is compared.
+IMAGE_NOISE = "generate_images"
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def plan_images(
         prompts: Columns prompt_id, prompt, split.
         counts: Columns prompt_id, images (how many of each, >= 1).
         sampling: Its stage and seed give the images' seeds.
-        model: ``base`` or ``aligned``; only a label.
+        model: ``base``, ``aligned`` or a baseline's name; only a label.
 
     Returns:
         Columns image_id, prompt_id, index (0-based within the prompt), seed, file (relative path),
@@ -108,6 +111,7 @@ def generate_folder(
     *,
     recipe: Mapping[str, object],
     label: str = "images",
+    reuse: bool = False,
 ) -> float:
     """Sample every planned image into a finished folder, going on where a killed run stopped.
 
@@ -117,11 +121,13 @@ def generate_folder(
 
     Args:
         stack: The model, adapters and all.
-        rows: From `plan_images`.
+        rows: From `plan_images`; a column ``text``, if there, is what the model reads in place of
+            the prompt, which the noise follows all the same.
         out: The folder to make; replaced when it exists.
         sampling: Noise and sampler.
         recipe: What else decides the pixels, such as the weights' sha256; JSON values.
         label: Shown beside the progress.
+        reuse: Keep a finished folder of the same recipe as it is.
 
     Returns:
         Seconds spent on sampling and writing, over all attempts.
@@ -135,6 +141,10 @@ def generate_folder(
     if rows.empty:
         raise PromptError("The prompt list to generate images for is empty", do="plan some images")
     full = _recipe(stack, rows, sampling, recipe)
+    if reuse and (out / MANIFEST).is_file():
+        there = verify(out, kind=KIND)["extra"]
+        if there["recipe"] == json.loads(json.dumps(full)):
+            return float(there["seconds"])
     work = out.with_name(out.name + ".partial")
     done = open_work(work, full)
     starts = range(0, len(rows), sampling.batch_size)
@@ -167,9 +177,10 @@ def _sample_batch(
 ) -> Iterator[tuple[UInt8[np.ndarray, "h w 3"], str]]:
     """Sample one batch; gives the pixels of each image and the file they belong to."""
     prompts = batch["prompt"].tolist()
-    unique = list(dict.fromkeys(prompts))
+    texts = batch["text"].tolist() if "text" in batch else prompts
+    unique = list(dict.fromkeys(texts))
     encoded = encode_prompts(stack, ["", *unique])
-    embedding = encoded[[1 + unique.index(prompt) for prompt in prompts]]
+    embedding = encoded[[1 + unique.index(text) for text in texts]]
     noise = image_noise(
         sampling.stage, prompts, batch["index"].tolist(), stack.latent_shape, seed=sampling.seed
     )
@@ -213,7 +224,7 @@ def _finish(
 
     Recipe and log stay in the folder: were they removed first, a kill here would lose all work.
     """
-    write_table(rows.drop(columns="prompt"), work / TABLE)
+    write_table(rows.drop(columns=["prompt", "text"], errors="ignore"), work / TABLE)
     write_manifest(work, KIND, recipe=dict(recipe), seconds=seconds, images=len(rows))
     if out.exists():
         shutil.rmtree(out)
