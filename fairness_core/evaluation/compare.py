@@ -68,8 +68,8 @@ def compare(
 
     Returns:
         ``base`` and ``aligned``, or as ``models`` names them: per group (``gender``, ``race``,
-        ``gender_x_race``, ...) ``bias`` (mean over prompts), ``ci95``, ``sd`` (population, over prompts), ``fair_floor`` (what a
-        sampler of the target scores on these numbers of faces), ``shares`` (mean over prompts)
+        ``gender_x_race``, ...) ``bias`` (mean over prompts), ``ci95``, ``sd`` (population, over
+        prompts), ``fair_floor`` (what a sampler of the target scores on these numbers of faces), ``shares`` (mean over prompts)
         and, where the catalog has the truth, ``planted``; ``clip_t``, ``clip_i``, ``dino`` (means
         over prompts), ``no_face_rate``, their ``ci95``, ``seconds``, ``prompts_without_face``.
         ``change``: per group ``difference``, ``difference_ci95``, ``reduction_to_floor`` with
