@@ -119,12 +119,13 @@ def experiments(
 ) -> None:
     """Run presets with several seeds, one after another; finished ones are skipped."""
     from components import experiments as driver
+    from components.stages import read_stages
     from fairness_core.runtime import configure
 
     if not all(seed.strip().isdigit() for seed in seeds.split(",")):
         raise ConfigError("Seeds are whole numbers with commas between", given=seeds)
     configure("experiments")
-    stages = driver.read_stages(pipeline)
+    stages = read_stages(pipeline)
     names = [name.strip() for name in presets.split(",")]
     for experiment in driver.experiments(names, folder, overrides=set_ or [], vary=vary or []):
         for seed in seeds.split(","):

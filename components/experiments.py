@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shlex
 import shutil
 import subprocess
 import sys
@@ -23,14 +22,14 @@ from typing import Any
 
 import yaml
 
+from components.stages import PLACES, Stage
 from fairness_core.config import load
 from fairness_core.errors import ArtifactError, ConfigError
 from fairness_core.runtime.artifacts import read_json, write_json
 from fairness_core.runtime.logs import get_logger
 
-__all__ = ["Experiment", "Stage", "experiments", "read_stages", "run_experiment"]
+__all__ = ["Experiment", "experiments", "run_experiment"]
 
-PLACES = ("artifacts/", "metrics/")
 DONE = "done.json"
 TAIL = 30  # lines of a failed stage's log that are shown
 
@@ -41,61 +40,6 @@ class Experiment:
 
     name: str
     overrides: tuple[str | Mapping[str, Any], ...]
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage of ``dvc.yaml``; paths are as written there.
-
-    Attributes:
-        name: Its name, with ``@key`` where the file repeats it.
-        command: Words of its command line.
-        inputs: Artifacts it reads.
-        params: Sections and values it reads.
-        outputs: Artifacts and metrics it writes.
-    """
-
-    name: str
-    command: tuple[str, ...]
-    inputs: tuple[str, ...]
-    params: tuple[str, ...]
-    outputs: tuple[str, ...]
-
-
-def read_stages(path: Path) -> list[Stage]:
-    """Stages of a ``dvc.yaml`` whose order is an order to run them in.
-
-    Raises:
-        ConfigError: The file is missing or holds no stages.
-    """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        entries = content["stages"].items()
-    except (OSError, yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
-        raise ConfigError(
-            "The pipeline file cannot be read", given=path, do="run from a checkout's root"
-        ) from error
-    found = []
-    for name, entry in entries:
-        items = entry.get("foreach", {"": {}})
-        for key, item in items.items():
-            text = yaml.safe_dump(entry["do"] if "foreach" in entry else entry)
-            text = text.replace("${key}", key)
-            for field, value in item.items():
-                text = text.replace("${item." + field + "}", value)
-            found.append(_stage(f"{name}@{key}" if key else name, yaml.safe_load(text)))
-    return found
-
-
-def _stage(name: str, entry: Mapping[str, Any]) -> Stage:
-    outputs = [*entry.get("outs", []), *entry.get("metrics", [])]
-    return Stage(
-        name=name,
-        command=tuple(shlex.split(entry["cmd"])),
-        inputs=tuple(path for path in entry["deps"] if path.startswith(PLACES)),
-        params=tuple(entry["params"]),
-        outputs=tuple(next(iter(out)) if isinstance(out, dict) else out for out in outputs),
-    )
 
 
 def experiments(

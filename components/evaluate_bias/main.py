@@ -7,7 +7,6 @@ sampler would score, the change with its intervals, image quality, and attribute
 from __future__ import annotations
 
 import argparse
-import functools
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -74,8 +73,7 @@ def run(
         assess,
         check_alike,
         check_audit,
-        compare,
-        method_block,
+        compare_all,
         prompt_table,
         quality_table,
     )
@@ -127,8 +125,7 @@ def run(
         faces = pd.concat([part.faces for part in seen.values()], ignore_index=True)
         cosines = [quality_table(part, seen["base"]) for part in seen.values()]
         quality = pd.concat(cosines, ignore_index=True)
-        measure = functools.partial(
-            compare,
+        evaluation = compare_all(
             faces,
             quality,
             catalog,
@@ -136,13 +133,8 @@ def run(
             split=split,
             seconds={model: extra["seconds"] for model, extra in made.items()},
             bootstrap=Bootstrap(settings.seed, bootstrap),
+            methods=methods,
         )
-        evaluation = measure()
-        if methods:
-            evaluation["baselines"] = {
-                method: method_block(measure(models=("base", method)), method, cost)
-                for method, cost in methods.items()
-            }
         recipe = made["base"]["recipe"]
         evaluation |= {"guidance": recipe["guidance"], "steps": recipe["steps"]}
         with atomic_folder(out) as folder:

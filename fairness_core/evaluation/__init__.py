@@ -6,7 +6,6 @@ from fairness_core.evaluation.compare import (
     MODELS,
     compare,
     measured_groups,
-    method_block,
     prompt_table,
 )
 from fairness_core.evaluation.fair_play import check_alike, check_audit
@@ -23,6 +22,7 @@ from fairness_core.evaluation.labelled import (
     jittered_crops,
     label_columns,
 )
+from fairness_core.evaluation.methods import compare_all
 from fairness_core.evaluation.named import named_hits, named_prompts
 from fairness_core.evaluation.planted import planted_difference
 
@@ -39,11 +39,11 @@ __all__ = [
     "check_audit",
     "classifier_report",
     "compare",
+    "compare_all",
     "generate_folder",
     "jittered_crops",
     "label_columns",
     "measured_groups",
-    "method_block",
     "named_hits",
     "named_prompts",
     "plan_images",

@@ -27,7 +27,7 @@ from fairness_core.metrics import (
 from fairness_core.prompts import planted_shares
 from fairness_core.runtime.logs import get_logger
 
-__all__ = ["MODELS", "compare", "measured_groups", "method_block", "prompt_table"]
+__all__ = ["MODELS", "compare", "measured_groups", "prompt_table"]
 
 MODELS = ("base", "aligned")
 QUALITY = ("clip_t", "clip_i", "dino")
@@ -69,13 +69,13 @@ def compare(
     Returns:
         ``base`` and ``aligned``, or as ``models`` names them: per group (``gender``, ``race``,
         ``gender_x_race``, ...) ``bias`` (mean over prompts), ``ci95``, ``sd`` (population, over
-        prompts), ``fair_floor`` (what a sampler of the target scores on these numbers of faces), ``shares`` (mean over prompts)
-        and, where the catalog has the truth, ``planted``; ``clip_t``, ``clip_i``, ``dino`` (means
-        over prompts), ``no_face_rate``, their ``ci95``, ``seconds``, ``prompts_without_face``.
-        ``change``: per group ``difference``, ``difference_ci95``, ``reduction_to_floor`` with
-        ``ci95`` (null where the base is at its floor), ``reduction`` of the raw value; differences
-        of the quality figures. ``named``: see ``named_prompts``. ``n_prompts``,
-        ``images_per_prompt`` and ``target``.
+        prompts), ``fair_floor`` (what a sampler of the target scores on these numbers of faces),
+        ``shares`` (mean over prompts) and, where the catalog has the truth, ``planted``;
+        ``clip_t``, ``clip_i``, ``dino`` (means over prompts), ``no_face_rate``, their ``ci95``,
+        ``seconds``, ``prompts_without_face``. ``change``: per group ``difference``,
+        ``difference_ci95``, ``reduction_to_floor`` with ``ci95`` (null where the base is at its
+        floor), ``reduction`` of the raw value; differences of the quality figures. ``named``: see
+        ``named_prompts``. ``n_prompts``, ``images_per_prompt`` and ``target``.
 
     Raises:
         ArtifactError: No image of the split, or a model is missing.
@@ -111,32 +111,6 @@ def compare(
         a.name: dict(zip(a.classes, a.target, strict=True)) for a in space.attributes
     }
     return result
-
-
-def method_block(
-    found: Mapping[str, Any], method: str, preparation: Mapping[str, Any]
-) -> dict[str, Any]:
-    """One baseline's figures: ``baselines.<method>`` of ``metrics/evaluation.json``.
-
-    Args:
-        found: What `compare` gave for the base model and the method.
-        method: Its name.
-        preparation: What the method needed before sampling: seconds, network calls, and more.
-
-    Returns:
-        The figures that a model has, ``change`` against the base, ``named`` (rate at which
-        prompts that name attributes give them, ``ci95``, ``ratio`` to the base; empty without
-        such prompts) and ``preparation``.
-    """
-    named, kept = found["named"], {}
-    if named:
-        kept = {"value": named[method], "ci95": named["ci95"][method], "ratio": named["ratio"]}
-    return {
-        **found[method],
-        "change": found["change"],
-        "named": kept,
-        "preparation": dict(preparation),
-    }
 
 
 def prompt_table(faces: pd.DataFrame, space: AttributeSpace, split: str) -> pd.DataFrame:
@@ -266,8 +240,8 @@ def _change(
             "dropped": change.dropped,
         }
     keys = ["prompt_id", "index"]
-    before_figures, after_figures = (_of(figures, model) for model in models)
-    both = before_figures.merge(after_figures, on=keys, suffixes=("_a", "_b"))
+    first, second = (_of(figures, model) for model in models)
+    both = first.merge(second, on=keys, suffixes=("_a", "_b"))
     for name in QUALITY:
         found = mean_interval(
             both[f"{name}_b"] - both[f"{name}_a"],

@@ -65,10 +65,10 @@ def named_prompts(
 
     Returns:
         ``base`` and ``aligned``, or as ``models`` names them: rate at which an image shows every
-        attribute that its prompt names, mean over prompts. ``ratio``: aligned / base,
-        null where the base never gives what is named. ``ci95`` of the three. ``per_attribute``: the same for each attribute,
-        with ``images``. ``audit_accuracy``: per model and attribute ``accuracy``, ``ci95``,
-        ``faces``. ``prompts``: their number. Empty without such images.
+        attribute that its prompt names, mean over prompts. ``ratio``: aligned / base, null where
+        the base never gives what is named. ``ci95`` of the three. ``per_attribute``: the same for
+        each attribute, with ``images``. ``audit_accuracy``: per model and attribute ``accuracy``,
+        ``ci95``, ``faces``. ``prompts``: their number. Empty without such images.
     """
     hits = named_hits(faces[faces["model"].isin(models)], prompts, space)
     if hits.empty:

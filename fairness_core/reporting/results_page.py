@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from fairness_core.metrics import Interval
-from fairness_core.reporting.published import GOALS, TABLE_5, Goal
+from fairness_core.reporting.published import TABLE_5, Goal
 from fairness_core.reporting.results import (
     FinishedRun,
-    experiment_kind,
     interval_of_share,
     reduction_over_seeds,
     seed_mean,
 )
+from fairness_core.reporting.results_tables import (
+    METHOD_HEAD,
+    cell,
+    figure_rng,
+    goals_of,
+    method_rows,
+    table,
+)
 from fairness_core.reporting.summary import label_of, number, percent
-from fairness_core.runtime.seeds import seed_for
 
 __all__ = ["results_page"]
 
@@ -51,11 +56,11 @@ def results_page(runs: Sequence[FinishedRun], *, resamples: int = 2000) -> str:
     parts = ["# Results", ABOUT, "## Bias", _bias_table(groups, resamples)]
     shares = list(_share_rows(groups, resamples))
     if shares:
-        parts += ["## Shares with a target of their own", _table(SHARE_HEAD, shares)]
-    parts += ["## Quality and cost", _table(COST_HEAD, [_cost(n, r) for n, r in groups.items()])]
-    compared = list(_method_rows(groups, resamples))
+        parts += ["## Shares with a target of their own", table(SHARE_HEAD, shares)]
+    parts += ["## Quality and cost", table(COST_HEAD, [_cost(n, r) for n, r in groups.items()])]
+    compared = list(method_rows(groups, resamples))
     if compared:
-        parts += ["## Against methods that do not train", _table(METHOD_HEAD, compared)]
+        parts += ["## Against methods that do not train", table(METHOD_HEAD, compared)]
     short = _shortfalls(groups, resamples)
     parts += ["## What falls short", short or "Nothing: every goal above is met."]
     return "\n\n".join(parts) + "\n"
@@ -70,41 +75,19 @@ COST_HEAD = (
     "experiment", "seeds", "CLIP-T change", "CLIP-I", "DINO", "attribute kept",
     "training, min", "whole run, min", "network forwards", "backwards",
 )  # fmt: skip
-METHOD_HEAD = (
-    "experiment", "method", "bias of", "bias", "reduction", "CLIP-T", "CLIP-I", "DINO",
-    "attribute kept", "preparation, s", "network calls",
-)  # fmt: skip
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _goals(runs: Sequence[FinishedRun]) -> list[Goal]:
-    """The paper's goals, or every aligned attribute without one."""
-    kind = experiment_kind(runs[0])
-    if kind in GOALS:
-        present = set(runs[0].prompts["family"])
-        return [goal for goal in GOALS[kind] if goal.family in (None, *present)]
-    return [Goal(name, float("nan"), "") for name in runs[0].params["finetune"]["align"]]
-
-
-def _rng(*names: str) -> np.random.Generator:
-    return np.random.default_rng(seed_for("results", *names))
 
 
 def _reduction(
     name: str, runs: Sequence[FinishedRun], goal: Goal, resamples: int
 ) -> tuple[Interval, Interval, Interval]:
-    rng = _rng(name, goal.group, goal.family or "")
+    rng = figure_rng(name, goal.group, goal.family or "")
     return reduction_over_seeds(runs, goal.group, family=goal.family, rng=rng, resamples=resamples)
 
 
 def _bias_table(groups: Mapping[str, Sequence[FinishedRun]], resamples: int) -> str:
     rows = []
     for name, runs in groups.items():
-        for goal in _goals(runs):
+        for goal in goals_of(runs):
             base, after, gone = _reduction(name, runs, goal, resamples)
             paper = "" if goal.before is None else f"{goal.before:.2f} → {goal.after:.2f}"
             known = not np.isnan(goal.reduction)
@@ -113,16 +96,16 @@ def _bias_table(groups: Mapping[str, Sequence[FinishedRun]], resamples: int) -> 
                     name,
                     str(len(runs)),
                     label_of(goal.group) + (f", {goal.family}" if goal.family else ""),
-                    _cell(base),
-                    _cell(after),
-                    _cell(gone, as_percent=True),
+                    cell(base),
+                    cell(after),
+                    cell(gone, as_percent=True),
                     "" if goal.family else _floor_removed(runs, goal.group),
                     paper,
                     f"≥ {percent(goal.reduction)} ({goal.source})" if known else "",
                     _verdict(gone.estimate, goal) if known else "",
                 )
             )
-    return _table(BIAS_HEAD, rows)
+    return table(BIAS_HEAD, rows)
 
 
 def _verdict(gone: float, goal: Goal) -> str:
@@ -132,7 +115,7 @@ def _verdict(gone: float, goal: Goal) -> str:
 
 def _floor_removed(runs: Sequence[FinishedRun], group: str) -> str:
     found = [run.evaluation["change"][group]["reduction_to_floor"] for run in runs]
-    return "" if None in found else _cell(seed_mean(found), as_percent=True)
+    return "" if None in found else cell(seed_mean(found), as_percent=True)
 
 
 def _targets(runs: Sequence[FinishedRun]) -> Iterator[tuple[str, str, float]]:
@@ -151,7 +134,7 @@ def _share_rows(
     for name, runs in groups.items():
         for attribute, cls, target in _targets(runs):
             base, after = interval_of_share(
-                runs, attribute, cls, rng=_rng(name, attribute, cls), resamples=resamples
+                runs, attribute, cls, rng=figure_rng(name, attribute, cls), resamples=resamples
             )
             paper = (
                 f"{TABLE_5['original']:.3f} → {TABLE_5['with age']:.3f} (Table 5)"
@@ -161,7 +144,7 @@ def _share_rows(
             far = abs(after.estimate - target)
             verdict = "met" if far <= SHARE_ALLOWED else f"**off by {far:.3f}**"
             yield (
-                name, str(len(runs)), cls, _cell(base), _cell(after),
+                name, str(len(runs)), cls, cell(base), cell(after),
                 f"{target:.2f} ± {SHARE_ALLOWED}", paper, verdict,
             )  # fmt: skip
 
@@ -174,12 +157,12 @@ def _cost(name: str, runs: Sequence[FinishedRun]) -> tuple[str, ...]:
     return (
         name,
         str(len(runs)),
-        _cell(seed_mean(change)),
-        _cell(seed_mean([entry["clip_i"] for entry in aligned])),
-        _cell(seed_mean([entry["dino"] for entry in aligned])),
-        "" if None in named else _cell(seed_mean(named)),
-        _cell(seed_mean([run.training["seconds"] / 60 for run in runs]), digits=1),
-        "" if None in whole else _cell(seed_mean([s / 60 for s in whole if s]), digits=1),
+        cell(seed_mean(change)),
+        cell(seed_mean([entry["clip_i"] for entry in aligned])),
+        cell(seed_mean([entry["dino"] for entry in aligned])),
+        "" if None in named else cell(seed_mean(named)),
+        cell(seed_mean([run.training["seconds"] / 60 for run in runs]), digits=1),
+        "" if None in whole else cell(seed_mean([s / 60 for s in whole if s]), digits=1),
         *(
             f"{np.mean([run.training[f'network_{way}'] for run in runs]):,.0f}"
             for way in ("forwards", "backwards")
@@ -187,59 +170,10 @@ def _cost(name: str, runs: Sequence[FinishedRun]) -> tuple[str, ...]:
     )
 
 
-def _method_rows(
-    groups: Mapping[str, Sequence[FinishedRun]], resamples: int
-) -> Iterator[tuple[str, ...]]:
-    for name, runs in groups.items():
-        methods = [m for m in runs[0].evaluation.get("baselines", {})]
-        if not methods or any(set(methods) - set(r.evaluation.get("baselines", {})) for r in runs):
-            continue
-        for method in (*methods, "aligned"):
-            blocks = [_block(run, method) for run in runs]
-            for i, goal in enumerate(g for g in _goals(runs) if g.family is None):
-                _, after, gone = reduction_over_seeds(
-                    runs, goal.group, model=method, rng=_rng(name, method, goal.group),
-                    resamples=resamples,
-                )  # fmt: skip
-                quality = [_cell(seed_mean([b[key] for b in blocks])) for key in QUALITY]
-                first = [*quality, *_preparation(blocks)]
-                yield (
-                    name, method, label_of(goal.group), _cell(after),
-                    _cell(gone, as_percent=True), *(first if i == 0 else [""] * len(first)),
-                )  # fmt: skip
-
-
-QUALITY = ("clip_t", "clip_i", "dino")
-
-
-def _block(run: FinishedRun, method: str) -> dict[str, Any]:
-    """A model's figures with what it needed before sampling and its rate of kept attributes."""
-    if method != "aligned":
-        return dict(run.evaluation["baselines"][method])
-    cost = {key: run.training[key] for key in ("network_forwards", "network_backwards")}
-    kept = (run.evaluation["named"] or {}).get("aligned")
-    return {
-        **run.evaluation["aligned"],
-        "named": {} if kept is None else {"value": kept},
-        "preparation": {"seconds": run.training["seconds"], **cost},
-    }
-
-
-def _preparation(blocks: Sequence[Mapping[str, Any]]) -> list[str]:
-    kept = [block["named"].get("value") for block in blocks]
-    costs = [block["preparation"] for block in blocks]
-    calls = [cost["network_forwards"] + cost["network_backwards"] for cost in costs]
-    return [
-        "" if None in kept else _cell(seed_mean(kept)),
-        _cell(seed_mean([cost["seconds"] for cost in costs]), digits=1),
-        f"{np.mean(calls):,.0f}",
-    ]
-
-
 def _shortfalls(groups: Mapping[str, Sequence[FinishedRun]], resamples: int) -> str:
     lines = []
     for name, runs in groups.items():
-        for goal in _goals(runs):
+        for goal in goals_of(runs):
             gone = _reduction(name, runs, goal, resamples)[2]
             if gone.estimate < goal.reduction:
                 within = "inside" if gone.high >= goal.reduction else "outside"
@@ -257,7 +191,7 @@ def _shortfalls(groups: Mapping[str, Sequence[FinishedRun]], resamples: int) -> 
             )
         for attribute, cls, target in _targets(runs):
             after = interval_of_share(
-                runs, attribute, cls, rng=_rng(name, attribute, cls), resamples=resamples
+                runs, attribute, cls, rng=figure_rng(name, attribute, cls), resamples=resamples
             )[1]
             if abs(after.estimate - target) > SHARE_ALLOWED:
                 lines.append(
@@ -265,12 +199,3 @@ def _shortfalls(groups: Mapping[str, Sequence[FinishedRun]], resamples: int) -> 
                     f"{SHARE_ALLOWED} was asked for."
                 )
     return "\n".join(lines)
-
-
-def _cell(item: Interval | float, *, as_percent: bool = False, digits: int = 3) -> str:
-    def text(value: float) -> str:
-        return percent(value) if as_percent else number(value, digits)
-
-    if not isinstance(item, Interval):
-        return text(item)
-    return f"{text(item.estimate)} [{text(item.low)}, {text(item.high)}]"

@@ -1,0 +1,181 @@
+"""The driver of experiments: order, sharing, going on, and what it says when a stage fails."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from components import cli
+from components.experiments import Experiment, experiments, run_experiment
+from components.stages import read_stages
+from fairness_core.errors import ArtifactError, ConfigError
+
+# Two stages whose program counts its runs: the first reads the seed, the second a value.
+PROGRAM = """
+import json, pathlib, sys
+import yaml
+name, params, *paths = sys.argv[1:]
+values = yaml.safe_load(open(params))
+with open(pathlib.Path(__file__).parent / "calls.txt", "a") as stream:
+    stream.write(name + "\\n")
+if values["finetune"]["iterations"] == 13 and name == "second":
+    sys.exit("thirteen is unlucky")
+out = pathlib.Path(paths[-1])
+out.mkdir(parents=True, exist_ok=True)
+(out / "value.json").write_text(
+    json.dumps([values["run"]["seed"], values["finetune"]["iterations"]])
+)
+"""
+PIPELINE = {
+    "stages": {
+        "first": {
+            "cmd": "python PROGRAM first params.yaml artifacts/first",
+            "deps": ["code.py"],
+            "params": ["run.seed"],
+            "outs": ["artifacts/first"],
+        },
+        "second": {
+            "foreach": {"a": {"weights": "artifacts/first"}},
+            "do": {
+                "cmd": "python PROGRAM second params.yaml artifacts/second/${key}",
+                "deps": ["${item.weights}"],
+                "params": ["finetune"],
+                "outs": ["artifacts/second/${key}"],
+            },
+        },
+    }
+}
+
+
+@pytest.fixture
+def place(tmp_path):
+    (tmp_path / "program.py").write_text(PROGRAM)
+    text = yaml.safe_dump(PIPELINE).replace("PROGRAM", str(tmp_path / "program.py"))
+    (tmp_path / "dvc.yaml").write_text(text)
+    (tmp_path / "presets").mkdir()
+    (tmp_path / "presets/short.yaml").write_text("finetune: {iterations: 40}\n")
+    (tmp_path / "presets/long.yaml").write_text("finetune: {iterations: 60}\n")
+    return tmp_path
+
+
+def calls(place):
+    path = place / "calls.txt"
+    return path.read_text().split() if path.exists() else []
+
+
+def go(place, repository, *, seed=0, name="short", more=(), **options):
+    (experiment,) = experiments([name], place / "presets", overrides=more)
+    return run_experiment(
+        experiment,
+        seed,
+        place / "out",
+        params=repository / "params.yaml",
+        stages=read_stages(place / "dvc.yaml"),
+        **options,
+    )
+
+
+def test_equal_stages_are_made_once_and_finished_runs_are_skipped(place, repository):
+    folder = go(place, repository)
+    assert folder == place / "out/short/seed-0"
+    assert calls(place) == ["first", "second"]
+    assert json.loads((folder / "artifacts/second/a/value.json").read_text()) == [0, 40]
+    go(place, repository)
+    assert calls(place) == ["first", "second"]
+    # Another preset of the same seed needs the second stage only; another seed needs both.
+    other = go(place, repository, name="long")
+    assert calls(place) == ["first", "second", "second"]
+    shared = (folder / "artifacts/first").resolve()
+    assert (other / "artifacts/first").resolve() == shared
+    go(place, repository, seed=1)
+    assert calls(place)[3:] == ["first", "second"]
+    run = json.loads((other / "run.json").read_text())
+    assert (run["experiment"], run["seed"]) == ("long", 0)
+    assert set(run["seconds"]) == {"first", "second@a"}
+
+
+def test_other_parameters_in_one_folder_do_not_touch_the_old_result(place, repository):
+    folder = go(place, repository)
+    old = (folder / "artifacts/second/a").resolve()
+    go(place, repository, more=["finetune.iterations=41"])
+    assert json.loads((folder / "artifacts/second/a/value.json").read_text()) == [0, 41]
+    assert json.loads((old / "value.json").read_text()) == [0, 40]
+    go(place, repository)
+    assert (folder / "artifacts/second/a").resolve() == old
+    assert calls(place).count("second") == 2
+
+
+def test_a_failed_stage_shows_its_log_and_a_later_start_goes_on(place, repository):
+    with pytest.raises(ArtifactError, match="Stage second@a of short, seed 0.*\n.*unlucky"):
+        go(place, repository, more=["finetune.iterations=13"])
+    assert calls(place) == ["first", "second"]
+    go(place, repository)
+    assert calls(place) == ["first", "second", "second"]
+
+
+def test_a_run_stops_after_the_stage_named(place, repository):
+    folder = go(place, repository, until="first")
+    assert calls(place) == ["first"]
+    assert not (folder / "artifacts/second").exists()
+    with pytest.raises(ConfigError, match="no such stage.*third"):
+        go(place, repository, until="third")
+
+
+def test_each_value_that_is_varied_is_an_experiment(place):
+    found = experiments(
+        ["short"],
+        place / "presets",
+        overrides=["finetune.rank=4"],
+        vary=["finetune.gradient_weights=[exact, reference]", "finetune.gradient_steps=[2, null]"],
+    )
+    overlay = {"finetune": {"iterations": 40}}
+    assert found == [
+        Experiment(
+            "short+gradient_weights=exact",
+            (overlay, "finetune.rank=4", 'finetune.gradient_weights="exact"'),
+        ),
+        Experiment(
+            "short+gradient_weights=reference",
+            (overlay, "finetune.rank=4", 'finetune.gradient_weights="reference"'),
+        ),
+        Experiment(
+            "short+gradient_steps=2", (overlay, "finetune.rank=4", "finetune.gradient_steps=2")
+        ),
+        Experiment(
+            "short+gradient_steps=null",
+            (overlay, "finetune.rank=4", "finetune.gradient_steps=null"),
+        ),
+    ]
+
+
+def test_bad_input_is_named(place, repository, tmp_path):
+    with pytest.raises(ConfigError, match="preset cannot be read.*nothing"):
+        experiments(["nothing"], place / "presets")
+    (place / "presets/list.yaml").write_text("- finetune\n")
+    with pytest.raises(ConfigError, match="no mapping"):
+        experiments(["list"], place / "presets")
+    with pytest.raises(ConfigError, match="needs a list of values.*rank=4"):
+        experiments(["short"], place / "presets", vary=["finetune.rank=4"])
+    with pytest.raises(ConfigError, match="pipeline file cannot be read"):
+        read_stages(tmp_path / "none.yaml")
+    with pytest.raises(ConfigError, match="one problem"):
+        go(place, repository, more=["finetune.rank=0"])
+
+
+def test_the_commands_of_the_project_run_as_stages(repository, tmp_path, monkeypatch):
+    """A real stage of the real pipeline, through the command line."""
+    monkeypatch.chdir(repository)
+    (tmp_path / "mine.yaml").write_text("generate_prompts: {test_images: 2}\n")
+    command = ["experiments", "--presets", str(tmp_path / "mine.yaml"), "--out", str(tmp_path)]
+    command += ["--set", "run.tracking=false", "--until", "generate_prompts", "--seeds", "3"]
+    result = CliRunner().invoke(cli.app, command, catch_exceptions=False)
+    assert result.exit_code == 0
+    folder = tmp_path / "mine/seed-3"
+    assert str(folder) in result.output
+    assert (folder / "artifacts/prompts/manifest.json").is_file()
+    assert yaml.safe_load((folder / "params.yaml").read_text())["run"]["seed"] == 3
+    with pytest.raises(ConfigError, match="whole numbers"):
+        CliRunner().invoke(cli.app, [*command[:-1], "a,b"], catch_exceptions=False)
