@@ -63,7 +63,7 @@ def experiments(
     found = []
     for name in presets:
         path = Path(name) if name.endswith((".yaml", ".yml")) else folder / f"{name}.yaml"
-        base = (_overlay(path), *overrides)
+        base: tuple[str | Mapping[str, Any], ...] = (_overlay(path), *overrides)
         if not vary:
             found.append(Experiment(path.stem, base))
         for entry in vary:

@@ -53,7 +53,8 @@ def edit_matrix(
     eye = regularisation * torch.eye(c.shape[1], dtype=torch.float64, device=c.device)
     both = eye + kept.T @ kept
     # M = (both + t^T c) G^-1 with G symmetric is the transpose of G^-1 (both + c^T t).
-    return torch.linalg.solve(both + c.T @ c, both + c.T @ t).T
+    matrix: Tensor = torch.linalg.solve(both + c.T @ c, both + c.T @ t).T
+    return matrix
 
 
 def edited_weights(

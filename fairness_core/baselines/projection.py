@@ -33,7 +33,8 @@ def orthogonal_projection(directions: Float[Tensor, "m d"]) -> Float[Tensor, "d 
     """
     _, values, basis = torch.linalg.svd(directions.double(), full_matrices=False)
     basis = basis[values > RANK_TOLERANCE * values.max()]
-    return torch.eye(directions.shape[1], dtype=torch.float64) - basis.T @ basis
+    removed: Tensor = basis.T @ basis
+    return torch.eye(directions.shape[1], dtype=torch.float64) - removed
 
 
 def calibrated_projection(
@@ -70,7 +71,8 @@ def calibrated_projection(
     spread = gaps.T @ gaps / len(gaps)
     regular = torch.eye(gaps.shape[1], dtype=torch.float64) + strength * spread
     # P0 G^-1 with G symmetric is the transpose of G^-1 P0^T.
-    return torch.linalg.solve(regular, start.double().T).T
+    projection: Tensor = torch.linalg.solve(regular, start.double().T).T
+    return projection
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
@@ -95,5 +96,6 @@ def draw_bands(found: Sequence[Band], column: str, path: Path) -> None:
     axis.set_ylabel(column.replace("_", " "))
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(fontsize=8, frameon=False, title="experiment (seeds)", title_fontsize=8)
-    with atomic_file(path) as partial:
+    # Names inside the file are drawn at random unless they are salted.
+    with mpl.rc_context({"svg.hashsalt": "evenhand"}), atomic_file(path) as partial:
         figure.savefig(partial, format="svg", metadata={"Date": None, "Creator": None})

@@ -152,12 +152,11 @@ def _resampled(
 ) -> Float[np.ndarray, "b 2"]:
     """Means of resampled seeds and, for all of them alike, resampled prompts."""
     runs, prompts, _ = values.shape
-    means = np.empty((resamples, 2))
-    for b in range(resamples):
-        seeds = rng.integers(runs, size=runs)
-        chosen = rng.integers(prompts, size=prompts)
-        means[b] = values[seeds][:, chosen].mean(axis=(0, 1))
-    return means
+    # How often each seed and each prompt is drawn decides the mean; the order does not.
+    seeds = rng.multinomial(runs, np.full(runs, 1 / runs), size=resamples)
+    chosen = rng.multinomial(prompts, np.full(prompts, 1 / prompts), size=resamples)
+    total = np.einsum("br,bp,rpk->bk", seeds, chosen, values, optimize=True)
+    return np.asarray(total / (runs * prompts))
 
 
 def reduction_over_seeds(

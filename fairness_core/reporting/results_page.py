@@ -152,7 +152,7 @@ def _share_rows(
 def _cost(name: str, runs: Sequence[FinishedRun]) -> tuple[str, ...]:
     aligned = [run.evaluation["aligned"] for run in runs]
     change = [run.evaluation["change"]["clip_t"]["difference"] for run in runs]
-    named = [(run.evaluation["named"] or {}).get("aligned") for run in runs]
+    named = [run.evaluation["named"]["aligned"] for run in runs if run.evaluation["named"]]
     whole = [run.seconds for run in runs]
     return (
         name,
@@ -160,7 +160,7 @@ def _cost(name: str, runs: Sequence[FinishedRun]) -> tuple[str, ...]:
         cell(seed_mean(change)),
         cell(seed_mean([entry["clip_i"] for entry in aligned])),
         cell(seed_mean([entry["dino"] for entry in aligned])),
-        "" if None in named else cell(seed_mean(named)),
+        cell(seed_mean(named)) if named else "",
         cell(seed_mean([run.training["seconds"] / 60 for run in runs]), digits=1),
         "" if None in whole else cell(seed_mean([s / 60 for s in whole if s]), digits=1),
         *(

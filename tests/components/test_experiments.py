@@ -21,7 +21,7 @@ name, params, *paths = sys.argv[1:]
 values = yaml.safe_load(open(params))
 with open(pathlib.Path(__file__).parent / "calls.txt", "a") as stream:
     stream.write(name + "\\n")
-if values["finetune"]["iterations"] == 13 and name == "second":
+if values["finetune"]["rank"] == 13 and name == "second":
     sys.exit("thirteen is unlucky")
 out = pathlib.Path(paths[-1])
 out.mkdir(parents=True, exist_ok=True)
@@ -110,7 +110,7 @@ def test_other_parameters_in_one_folder_do_not_touch_the_old_result(place, repos
 
 def test_a_failed_stage_shows_its_log_and_a_later_start_goes_on(place, repository):
     with pytest.raises(ArtifactError, match="Stage second@a of short, seed 0.*\n.*unlucky"):
-        go(place, repository, more=["finetune.iterations=13"])
+        go(place, repository, more=["finetune.rank=13"])
     assert calls(place) == ["first", "second"]
     go(place, repository)
     assert calls(place) == ["first", "second", "second"]
@@ -165,17 +165,25 @@ def test_bad_input_is_named(place, repository, tmp_path):
         go(place, repository, more=["finetune.rank=0"])
 
 
-def test_the_commands_of_the_project_run_as_stages(repository, tmp_path, monkeypatch):
-    """A real stage of the real pipeline, through the command line."""
-    monkeypatch.chdir(repository)
-    (tmp_path / "mine.yaml").write_text("generate_prompts: {test_images: 2}\n")
-    command = ["experiments", "--presets", str(tmp_path / "mine.yaml"), "--out", str(tmp_path)]
-    command += ["--set", "run.tracking=false", "--until", "generate_prompts", "--seeds", "3"]
+def test_the_command_line_runs_every_preset_with_every_seed(place, repository):
+    command = ["experiments", "--presets", "short,long", "--seeds", "0,3"]
+    command += ["--out", str(place / "out"), "--params", str(repository / "params.yaml")]
+    command += ["--folder", str(place / "presets"), "--pipeline", str(place / "dvc.yaml")]
+    command += ["--set", "run.tracking=false"]
     result = CliRunner().invoke(cli.app, command, catch_exceptions=False)
     assert result.exit_code == 0
-    folder = tmp_path / "mine/seed-3"
-    assert str(folder) in result.output
-    assert (folder / "artifacts/prompts/manifest.json").is_file()
-    assert yaml.safe_load((folder / "params.yaml").read_text())["run"]["seed"] == 3
+    assert result.output.count("Finished: ") == 4
+    params = yaml.safe_load((place / "out/long/seed-3/params.yaml").read_text())
+    assert (params["run"]["seed"], params["run"]["tracking"]) == (3, False)
+    assert params["finetune"]["iterations"] == 60
     with pytest.raises(ConfigError, match="whole numbers"):
-        CliRunner().invoke(cli.app, [*command[:-1], "a,b"], catch_exceptions=False)
+        CliRunner().invoke(cli.app, [*command, "--seeds", "a,b"], catch_exceptions=False)
+
+
+def test_the_stages_of_the_project_are_read(repository):
+    stages = {stage.name: stage for stage in read_stages(repository / "dvc.yaml")}
+    assert next(iter(stages)) == "generate_prompts"
+    assert stages["generate_images@aligned"].inputs == ("artifacts/prompts", "artifacts/bundle")
+    assert stages["finetune"].outputs == ("artifacts/finetune", "metrics/finetune.json")
+    assert "artifacts/baselines" in stages["evaluate_bias"].inputs
+    assert all(stage.command[:2] == ("python", "-m") for stage in stages.values())

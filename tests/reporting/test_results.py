@@ -221,8 +221,8 @@ def test_bands_are_means_over_seeds_with_students_interval(tmp_path):
 def test_bands_need_the_column_and_shared_iterations():
     with pytest.raises(ArtifactError, match="no column 'loss_none'"):
         bands({"exact": [log(0.0)]}, "loss_none", smooth=1)
+    later = log(0.0).assign(iteration=np.arange(100, 130))
     with pytest.raises(ArtifactError, match="share no iteration"):
-        later = log(0.0).assign(iteration=np.arange(100, 130))
         bands({"exact": [log(0.0), later]}, "loss_align", smooth=1)
     with pytest.raises(ConfigError, match="at least one iteration"):
         bands({"exact": [log(0.0)]}, "loss_align", smooth=0)
