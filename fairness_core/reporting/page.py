@@ -18,8 +18,10 @@ from fairness_core.reporting.checks import (
 )
 from fairness_core.reporting.data import MODELS, ReportData
 from fairness_core.reporting.measured import Calibration, Curve, calibrations, curves
+from fairness_core.reporting.methods import METHOD_QUALITY, method_rows_of
 from fairness_core.reporting.summary import (
     estimate,
+    gap_rows,
     interval_text,
     label_of,
     number,
@@ -40,6 +42,7 @@ def build_page(data: ReportData) -> str:
         ArtifactError: An image cannot be read, or the tables do not fit together.
     """
     tables = bar_tables(data)
+    methods = method_rows_of(data.evaluation, data.training)
     return environment().get_template("page.html.j2").render(
         data=data,
         facts=_facts(data),
@@ -51,9 +54,12 @@ def build_page(data: ReportData) -> str:
         planted=planted_checks(data.evaluation),
         generated=generated_accuracy(data.evaluation),
         faceless=faceless(data.evaluation),
+        methods=methods,
+        method_groups=[row.label for row in gap_rows(data.evaluation)],
+        method_quality=[label for _, label in METHOD_QUALITY],
         calibrations=calibrations(data.calibration, data.space),
         curves=curves(data.training),
-        pages=_sections(),
+        pages=[item for item in _sections() if item[0] != "methods" or methods],
     )  # fmt: skip
 
 
@@ -111,6 +117,7 @@ def _sections() -> Sequence[tuple[str, str]]:
         ("pictures", "Pictures"),
         ("shares", "Shares per prompt"),
         ("quality", "Quality"),
+        ("methods", "Other methods"),
         ("named", "Named attributes"),
         ("calibration", "Classifier"),
         ("training", "Training"),

@@ -129,6 +129,8 @@ def test_the_report_and_the_card_are_written(done):
     page = (done / "artifacts/report/report.html").read_text()
     assert "<html" in page
     assert "bank nurse" in page
+    for method in ("intervention", "uce", "debiasvl"):
+        assert f'<th scope="row">{method}</th>' in page
     card = (done / "artifacts/report/model-card.md").read_text()
     evaluation = json.loads((done / "metrics/evaluation.json").read_text())
     assert f"{evaluation['aligned']['gender']['bias']:.3f}" in card
