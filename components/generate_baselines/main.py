@@ -128,18 +128,20 @@ def run(
                 "%s: prepared in %.1f s with %d network calls, %d images sampled in %.1f s",
                 method, facts["seconds"], facts["network_forwards"], len(rows), seconds,
             )  # fmt: skip
-        _finish(work, out, section.methods)
-        write_manifest(out, "baselines", methods=found)
+            cost = ("seconds", "network_forwards", "network_backwards")
+            step.tracker.metrics({f"{method}/{key}": float(facts[key]) for key in cost})
+        _drop_strays(work, section.methods)
+        write_manifest(work, "baselines", methods=found)
+        if out.exists():
+            shutil.rmtree(out)
+        os.replace(work, out)
 
 
-def _finish(work: Path, out: Path, methods: Sequence[str]) -> None:
-    """Drop what an earlier start made of methods that are no longer listed; move to its place."""
+def _drop_strays(work: Path, methods: Sequence[str]) -> None:
+    """Remove what an earlier start made of methods that are no longer listed."""
     for stray in work.iterdir():
-        if stray.name not in methods:
+        if stray.is_dir() and stray.name not in methods:
             shutil.rmtree(stray)
-    if out.exists():
-        shutil.rmtree(out)
-    os.replace(work, out)
 
 
 def _judges(

@@ -40,7 +40,7 @@ class FinishedRun:
         params: Its parameters.
         evaluation: ``metrics/evaluation.json``.
         training: ``metrics/finetune.json``.
-        prompts: Per-prompt table of the evaluation, with ``family``.
+        prompts: Per-prompt table of the evaluation, with each prompt's ``split`` and ``family``.
         seconds: Wall time of all stages; None where no driver ran them.
     """
 
@@ -90,7 +90,7 @@ def read_run(folder: Path) -> FinishedRun:
         raise ArtifactError("A run has no readable params.yaml", given=folder) from error
     table = read_table(folder / "artifacts/evaluation/prompts.parquet")
     catalog = read_table(folder / "artifacts/prompts/prompts.parquet")
-    families = catalog.set_index("prompt_id")["family"]
+    known = catalog.set_index("prompt_id")
     run = read_json(folder / "run.json") if (folder / "run.json").is_file() else {}
     spent = run.get("seconds")
     return FinishedRun(
@@ -99,7 +99,9 @@ def read_run(folder: Path) -> FinishedRun:
         params=params,
         evaluation=read_json(folder / "metrics/evaluation.json"),
         training=read_json(folder / "metrics/finetune.json"),
-        prompts=table.assign(family=table["prompt_id"].map(families)),
+        prompts=table.assign(
+            **{name: table["prompt_id"].map(known[name]) for name in ("split", "family")}
+        ),
         seconds=None if spent is None else float(sum(spent.values())),
     )
 
@@ -107,12 +109,13 @@ def read_run(folder: Path) -> FinishedRun:
 def experiment_kind(run: FinishedRun) -> str:
     """Which of the paper's experiments a run is: a key of ``published.GOALS``, or its attributes.
 
-    Several families among the evaluated prompts make it multi-concept, soft tokens that are
-    trained make it one of tokens.
+    Training on further families of prompts than occupations (``finetune.prompt_families``) makes
+    it multi-concept, soft tokens that are trained make it one of tokens.
     """
     finetune = run.params["finetune"]
     aligned = " ".join(finetune["align"])
-    if run.prompts["family"].nunique() > 1:
+    families = {name for name, times in finetune.get("prompt_families", {}).items() if times}
+    if families - {"occupation", "named"}:
         return "multi-concept"
     tokens = any(value for key, value in finetune.items() if "token" in key or "soft" in key)
     return f"{aligned} tokens" if tokens else aligned
@@ -131,6 +134,8 @@ def _paired(
         rows = run.prompts[run.prompts["attribute"] == group]
         if family is not None:
             rows = rows[rows["family"] == family]
+        else:
+            rows = rows[rows["split"] == run.params["evaluate_bias"]["split"]]
         wide = rows.pivot_table(index="prompt_id", columns="model", values=column)
         if not {"base", model} <= set(wide.columns):
             raise ArtifactError(
@@ -178,7 +183,7 @@ def reduction_over_seeds(
         runs: Runs of one experiment, at least one.
         group: ``gender``, ``gender_x_race``, ...
         model: The model compared with the base.
-        family: Prompts of one family only.
+        family: Prompts of that family, of every split measured; None: the held-out split.
         rng: Generator of the resamples.
         resamples: At least 1.
 

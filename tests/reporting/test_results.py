@@ -37,6 +37,7 @@ def finished(seed, after, *, name="portraits-gender", align=("gender",), family=
                         "bias": values,
                         "share_old": 0.2 if model == "base" else 0.26,
                         "family": family,
+                        "split": "test",
                     }
                 )
             )
@@ -47,7 +48,10 @@ def finished(seed, after, *, name="portraits-gender", align=("gender",), family=
     return FinishedRun(
         name=name,
         seed=seed,
-        params={"finetune": {"align": list(align), "rank": 8}},
+        params={
+            "finetune": {"align": list(align), "rank": 8},
+            "evaluate_bias": {"split": "test"},
+        },
         evaluation={
             "base": {**quality, "clip_t": 0.39},
             "aligned": dict(quality),
@@ -132,7 +136,9 @@ def test_kinds_of_experiment():
     run.params["finetune"]["soft_tokens"] = 5
     assert experiment_kind(run) == "gender race tokens"
     mixed = finished(0, 0.2)
-    mixed.prompts.loc[0, "family"] = "sport"
+    mixed.params["finetune"]["prompt_families"] = {"occupation": 1, "named": 1, "sport": 0}
+    assert experiment_kind(mixed) == "gender"
+    mixed.params["finetune"]["prompt_families"]["sport"] = 4
     assert experiment_kind(mixed) == "multi-concept"
 
 
@@ -184,6 +190,17 @@ def test_baselines_stand_beside_the_aligned_model():
     assert "50" in rows[0]
     assert rows[0].endswith("| 3.0 | 40 |")
     assert rows[1].endswith("| 600.0 | 1,200 |")
+
+
+def test_families_are_of_all_splits_and_the_held_out_figure_is_of_its_own():
+    run = finished(0, 0.2)
+    sports = run.prompts.assign(family="sport", split="sports")
+    sports["prompt_id"] += "s"
+    sports.loc[sports.model == "aligned", "bias"] = 0.3
+    object.__setattr__(run, "prompts", pd.concat([run.prompts, sports], ignore_index=True))
+    assert reduction_over_seeds([run], "gender", rng=rng())[1].estimate == pytest.approx(0.2)
+    sport = reduction_over_seeds([run], "gender", family="sport", rng=rng())
+    assert sport[1].estimate == pytest.approx(0.3)
 
 
 def test_runs_that_do_not_belong_together_are_refused(tmp_path):
