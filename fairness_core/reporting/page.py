@@ -55,7 +55,7 @@ def build_page(data: ReportData) -> str:
         generated=generated_accuracy(data.evaluation),
         faceless=faceless(data.evaluation),
         methods=methods,
-        method_groups=[row.label for row in gap_rows(data.evaluation)],
+        method_groups=[f"{r.label.capitalize()} bias" for r in gap_rows(data.evaluation)],
         method_quality=[label for _, label in METHOD_QUALITY],
         calibrations=calibrations(data.calibration, data.space),
         curves=curves(data.training),
