@@ -6,7 +6,6 @@ from fairness_core.evaluation.compare import (
     MODELS,
     compare,
     measured_groups,
-    prompt_table,
 )
 from fairness_core.evaluation.fair_play import check_alike, check_audit
 from fairness_core.evaluation.generate import (
@@ -22,7 +21,7 @@ from fairness_core.evaluation.labelled import (
     jittered_crops,
     label_columns,
 )
-from fairness_core.evaluation.methods import compare_all
+from fairness_core.evaluation.methods import compare_all, prompt_table
 from fairness_core.evaluation.named import named_hits, named_prompts
 from fairness_core.evaluation.planted import planted_difference
 

@@ -22,12 +22,11 @@ from fairness_core.metrics import (
     paired_change,
     per_prompt,
     summary,
-    wilson,
 )
 from fairness_core.prompts import planted_shares
 from fairness_core.runtime.logs import get_logger
 
-__all__ = ["MODELS", "compare", "measured_groups", "prompt_table"]
+__all__ = ["MODELS", "compare", "measured_groups"]
 
 MODELS = ("base", "aligned")
 QUALITY = ("clip_t", "clip_i", "dino")
@@ -111,25 +110,6 @@ def compare(
         a.name: dict(zip(a.classes, a.target, strict=True)) for a in space.attributes
     }
     return result
-
-
-def prompt_table(faces: pd.DataFrame, space: AttributeSpace, split: str) -> pd.DataFrame:
-    """Shares and bias of every prompt, model and group: ``metrics.per_prompt`` with ``model``.
-
-    Single attributes also get 95 % Wilson intervals ``low_<class>`` and ``high_<class>``.
-    """
-    parts = []
-    for model in dict.fromkeys(faces["model"]):
-        chosen = faces[(faces["split"] == split) & (faces["model"] == model)]
-        for group in measured_groups(space):
-            table = per_prompt(chosen, space, [group])
-            table.insert(0, "model", model)
-            if len(group) == 1:
-                for name in space[group[0]].classes:
-                    hits = (table[f"share_{name}"] * table["n"]).fillna(0).round()
-                    table[f"low_{name}"], table[f"high_{name}"] = wilson(hits, table["n"])
-            parts.append(table)
-    return pd.concat(parts, ignore_index=True)
 
 
 def _of(table: pd.DataFrame, model: str) -> pd.DataFrame:

@@ -9,9 +9,10 @@ import pandas as pd
 
 from fairness_core.attributes import AttributeSpace
 from fairness_core.evaluation.bootstrap import Bootstrap
-from fairness_core.evaluation.compare import compare
+from fairness_core.evaluation.compare import compare, measured_groups
+from fairness_core.metrics import per_prompt, wilson
 
-__all__ = ["compare_all"]
+__all__ = ["compare_all", "prompt_table"]
 
 
 def compare_all(
@@ -67,6 +68,25 @@ def compare_all(
             for method, preparation in methods.items()
         }
     return result
+
+
+def prompt_table(faces: pd.DataFrame, space: AttributeSpace, split: str) -> pd.DataFrame:
+    """Shares and bias of every prompt, model and group: ``metrics.per_prompt`` with ``model``.
+
+    Single attributes also get 95 % Wilson intervals ``low_<class>`` and ``high_<class>``.
+    """
+    parts = []
+    for model in dict.fromkeys(faces["model"]):
+        chosen = faces[(faces["split"] == split) & (faces["model"] == model)]
+        for group in measured_groups(space):
+            table = per_prompt(chosen, space, [group])
+            table.insert(0, "model", model)
+            if len(group) == 1:
+                for name in space[group[0]].classes:
+                    hits = (table[f"share_{name}"] * table["n"]).fillna(0).round()
+                    table[f"low_{name}"], table[f"high_{name}"] = wilson(hits, table["n"])
+            parts.append(table)
+    return pd.concat(parts, ignore_index=True)
 
 
 def _block(found: Mapping[str, Any], method: str, preparation: Mapping[str, Any]) -> dict[str, Any]:

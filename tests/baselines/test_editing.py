@@ -136,7 +136,7 @@ def test_shares_are_of_the_faces_found(stack):
                 present=present,
             )
 
-    classifier = build("mobilenet", SPACE, 32, torch.Generator().manual_seed(0)).eval()
+    classifier = build("resnet", SPACE, 32, torch.Generator().manual_seed(0)).eval()
     classifier.network.classifier[-1].bias.data = torch.tensor([-100.0, 100.0])
     found = class_shares(
         stack,

@@ -117,8 +117,9 @@ def test_the_evaluation_holds_every_figure(done):
 def test_the_tables_of_the_evaluation(done):
     verify(done / "artifacts/evaluation", kind="evaluation")
     faces = read_table(done / "artifacts/evaluation/faces.parquet")
-    assert len(faces) == 2 * (2 * TEST_IMAGES + 2 * NAMED_IMAGES)
-    assert set(faces["model"]) == {"base", "aligned"}
+    models = {"base", "aligned", "intervention", "uce", "debiasvl"}
+    assert set(faces["model"]) == models
+    assert len(faces) == len(models) * (2 * TEST_IMAGES + 2 * NAMED_IMAGES)
     assert faces["present"].any()
     quality = read_table(done / "artifacts/evaluation/quality.parquet")
     assert quality["clip_t"].between(-1, 1).all()
