@@ -93,8 +93,10 @@ def read_run(folder: Path) -> FinishedRun:
     known = catalog.set_index("prompt_id")
     run = read_json(folder / "run.json") if (folder / "run.json").is_file() else {}
     spent = run.get("seconds")
+    place = folder.resolve()
+    in_seeds = place.name.startswith("seed-")
     return FinishedRun(
-        name=str(run.get("experiment", folder.name)),
+        name=str(run.get("experiment", place.parent.name if in_seeds else place.name)),
         seed=int(params["run"]["seed"]),
         params=params,
         evaluation=read_json(folder / "metrics/evaluation.json"),

@@ -187,3 +187,26 @@ def test_the_stages_of_the_project_are_read(repository):
     assert stages["finetune"].outputs == ("artifacts/finetune", "metrics/finetune.json")
     assert "artifacts/baselines" in stages["evaluate_bias"].inputs
     assert all(stage.command[:2] == ("python", "-m") for stage in stages.values())
+
+
+def test_a_finished_run_of_real_steps_becomes_a_page_and_a_curve(done, tmp_path):
+    folder = tmp_path / "runs/portraits-small/seed-0"
+    folder.mkdir(parents=True)
+    for name in ("artifacts", "params.yaml"):
+        (folder / name).symlink_to(done / name)
+    (folder / "metrics").mkdir()
+    (folder / "metrics/evaluation.json").symlink_to(done / "metrics/evaluation.json")
+    costs = {"seconds": 60.0, "network_forwards": 100.0, "network_backwards": 20.0}
+    (folder / "metrics/finetune.json").write_text(json.dumps(costs))
+    page = tmp_path / "docs/results.md"
+    command = ["results", str(tmp_path / "runs"), "--out", str(page)]
+    assert CliRunner().invoke(cli.app, command, catch_exceptions=False).exit_code == 0
+    text = page.read_text()
+    assert "| portraits-small | 1 | gender |" in text
+    for method in ("intervention", "uce", "debiasvl", "aligned"):
+        assert f"| portraits-small | {method} | gender |" in text
+    picture = tmp_path / "curve.svg"
+    command = ["curves", str(tmp_path / "runs"), "--out", str(picture), "--column", "loss_total"]
+    found = CliRunner().invoke(cli.app, command, catch_exceptions=False)
+    assert "portraits-small: loss_total 1.500 at the end, 1 seeds" in found.output
+    assert picture.stat().st_size > 0
