@@ -19,6 +19,7 @@ from fairness_core.evaluation.labelled import (
 )
 from fairness_core.evaluation.named import named_hits, named_prompts
 from fairness_core.evaluation.planted import planted_difference
+from fairness_core.evaluation.shards import Shard, merge_shards
 
 __all__ = [
     "MODELS",
@@ -26,6 +27,7 @@ __all__ = [
     "Bootstrap",
     "Instruments",
     "Sampling",
+    "Shard",
     "assess",
     "calibrate",
     "check_alike",
@@ -36,6 +38,7 @@ __all__ = [
     "jittered_crops",
     "label_columns",
     "measured_groups",
+    "merge_shards",
     "named_hits",
     "named_prompts",
     "plan_images",
