@@ -19,4 +19,6 @@ def finish(status: PipelineTaskFinalStatus):
     words = ["--state", status.state, "--error", status.error_message or ""]
     if os.environ.get(CHECKPOINTS):
         words += ["--checkpoints", os.environ[CHECKPOINTS]]
-    sys.exit(main(words))
+    code = main(words)
+    if code:
+        sys.exit(code)
