@@ -22,6 +22,8 @@ __all__ = ["CHECKPOINTS", "checkpoint_folder", "log_figures", "run_step"]
 # Folder that outlives a pod; where it is not set, checkpoints end with the task.
 CHECKPOINTS = "EVENHAND_CHECKPOINTS"
 EXPERIMENT, TRACKING = "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_URI"
+# "0": the pod has the server's address, and this run is not tracked all the same.
+WANTED = "EVENHAND_TRACKING"
 Option = str | Path | Sequence[str]
 
 
@@ -50,7 +52,7 @@ def run_step(
     values = json.loads(parameters)
     values["run"] |= {
         "name": os.environ.get(EXPERIMENT) or "evenhand",
-        "tracking": bool(os.environ.get(TRACKING)),
+        "tracking": bool(os.environ.get(TRACKING)) and os.environ.get(WANTED) != "0",
     }
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "parameters.json")

@@ -11,7 +11,7 @@ from components.publish.component import publish
 from pipelines.parts import Measured, measure_and_report
 from pipelines.resources import Placement
 
-__all__ = ["NAME", "STEPS", "build"]
+__all__ = ["INPUTS", "NAME", "STEPS", "build"]
 
 NAME = "evenhand-align-and-evaluate"
 # Steps that have parameters; each is a parameter of the pipeline: JSON of what the step reads.
@@ -24,6 +24,8 @@ STEPS = (
     "evaluate_bias",
     "report",
 )
+# Artifacts of earlier runs that it starts from.
+INPUTS: tuple[str, ...] = ()
 
 
 def build(placement: Placement, shards: int) -> BaseComponent:
@@ -38,7 +40,7 @@ def build(placement: Placement, shards: int) -> BaseComponent:
         generate_images_parameters: str,
         evaluate_bias_parameters: str,
         report_parameters: str,
-    ):  # type: ignore[no-untyped-def]
+    ) -> None:
         with dsl.ExitHandler(placement.apply(finish(), "finish", "Finish"), name="run"):
             prompts = generate_prompts(parameters=generate_prompts_parameters)
             placement.apply(prompts, "generate_prompts", "Write prompts")

@@ -9,10 +9,11 @@ from components.generate_prompts.component import generate_prompts
 from pipelines.parts import Measured, measure_and_report
 from pipelines.resources import Placement
 
-__all__ = ["NAME", "STEPS", "build"]
+__all__ = ["INPUTS", "NAME", "STEPS", "build"]
 
 NAME = "evenhand-audit-only"
 STEPS = ("generate_prompts", "generate_images", "evaluate_bias", "report")
+INPUTS = ("classifiers", "finetuned", "bundle")
 
 
 def build(placement: Placement, shards: int) -> BaseComponent:
@@ -27,7 +28,7 @@ def build(placement: Placement, shards: int) -> BaseComponent:
         generate_images_parameters: str,
         evaluate_bias_parameters: str,
         report_parameters: str,
-    ):  # type: ignore[no-untyped-def]
+    ) -> None:
         with dsl.ExitHandler(placement.apply(finish(), "finish", "Finish"), name="run"):
             prompts = generate_prompts(parameters=generate_prompts_parameters)
             placement.apply(prompts, "generate_prompts", "Write prompts")

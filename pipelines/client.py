@@ -3,59 +3,17 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import Any
 
 from fairness_core.errors import ConfigError
+from pipelines.job import Job, Started, TaskState, config, lines, named, spec, task_state
 from pipelines.server import Endpoint, ServerError, Uncertain, connect, translated
 
-__all__ = ["Cluster", "Job", "Started", "TaskState"]
+__all__ = ["Cluster"]
 
 ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "CANCELLED", "SKIPPED")
 PAGE = 50
-
-
-@dataclass(frozen=True)
-class Job:
-    """What is to run.
-
-    Attributes:
-        name: Of the run; a few random digits are added, by which it is found again.
-        experiment: Of kfp: a heading over runs.
-        documents: The compiled pipeline, from `pipelines.lint.read_compiled`.
-        arguments: Its parameters.
-        tags: Where it comes from; kept in the run's description, one ``key: value`` a line.
-        service_account: Of its pods; empty: the server's default.
-        pipeline_root: Object-store folder of its artifacts; empty: the server's default.
-    """
-
-    name: str
-    experiment: str
-    documents: Sequence[Mapping[str, Any]]
-    arguments: Mapping[str, str]
-    tags: Mapping[str, str] = field(default_factory=dict)
-    service_account: str = ""
-    pipeline_root: str = ""
-
-
-@dataclass(frozen=True)
-class Started:
-    """A run, or a schedule, that the server has."""
-
-    id: str
-    name: str
-    link: str
-
-
-@dataclass(frozen=True)
-class TaskState:
-    """One task of a run: its name, state, pod, and what it said when it failed."""
-
-    name: str
-    state: str
-    pod: str
-    error: str
 
 
 class Cluster:
@@ -89,22 +47,17 @@ class Cluster:
         body = V2beta1Run(
             experiment_id=experiment,
             display_name=name,
-            description=_lines(job.tags),
-            pipeline_spec=_spec(job),
-            runtime_config=_config(job),
+            description=lines(job.tags),
+            pipeline_spec=spec(job),
+            runtime_config=config(job),
             service_account=job.service_account or None,
         )
         try:
             with translated(self._endpoint.host, "submit the run"):
                 made = self._client.runs.run_service_create_run(run=body)
         except Uncertain as error:
-            made = self._find(self._client.runs.run_service_list_runs, "runs", name, experiment)
-            if made is None:
-                raise ServerError(
-                    f"{error.what}; the server has no run '{name}'",
-                    given=error.given,
-                    do="submit again when the server is well",
-                ) from error
+            listing = self._client.runs.run_service_list_runs
+            made = self._recovered(error, listing, "runs", name, experiment)
         return Started(made.run_id, name, self._link("runs", made.run_id))
 
     def schedule(self, job: Job, cron: str) -> Started:
@@ -139,9 +92,9 @@ class Cluster:
         body = V2beta1RecurringRun(
             experiment_id=experiment,
             display_name=job.name,
-            description=_lines(job.tags),
-            pipeline_spec=_spec(job),
-            runtime_config=_config(job),
+            description=lines(job.tags),
+            pipeline_spec=spec(job),
+            runtime_config=config(job),
             service_account=job.service_account or None,
             mode=RecurringRunMode.ENABLE,
             max_concurrency="1",
@@ -153,11 +106,7 @@ class Cluster:
             with translated(self._endpoint.host, "create the schedule"):
                 made = create(recurring_run=body)
         except Uncertain as error:
-            made = self._find(listing, "recurring_runs", job.name, experiment)
-            if made is None:
-                raise ServerError(
-                    f"{error.what}; the server has no such schedule", given=job.name
-                ) from error
+            made = self._recovered(error, listing, "recurring_runs", job.name, experiment)
         return Started(
             made.recurring_run_id, job.name, self._link("recurringrun", made.recurring_run_id)
         )
@@ -170,7 +119,7 @@ class Cluster:
         """
         run = self._run(run_id)
         details = run.run_details.task_details if run.run_details else None
-        return str(run.state or "PENDING"), [_task(detail) for detail in details or []]
+        return str(run.state or "PENDING"), [task_state(detail) for detail in details or []]
 
     def cancel(self, run_id: str) -> bool:
         """Stop a run; gives False where it had ended already.
@@ -223,7 +172,7 @@ class Cluster:
         api, namespace = self._client.experiments, self._endpoint.namespace
         with translated(self._endpoint.host, "open the experiment"):
             found = api.experiment_service_list_experiments(
-                filter=_named(name), page_size=1, **({"namespace": namespace} if namespace else {})
+                filter=named(name), page_size=1, **({"namespace": namespace} if namespace else {})
             )
             if found.experiments:
                 return str(found.experiments[0].experiment_id)
@@ -234,46 +183,29 @@ class Cluster:
     def _find(self, listing: Any, kind: str, name: str, experiment: str) -> Any:
         """What has that very name, or None."""
         with translated(self._endpoint.host, f"look for '{name}'"):
-            found = listing(experiment_id=experiment, filter=_named(name), page_size=PAGE)
+            found = listing(experiment_id=experiment, filter=named(name), page_size=PAGE)
         same = [one for one in getattr(found, kind) or [] if one.display_name == name]
         return same[0] if same else None
 
+    def _recovered(
+        self, error: Uncertain, listing: Any, kind: str, name: str, experiment: str
+    ) -> Any:
+        """What was made although no answer came; never asks for it a second time."""
+        try:
+            made = self._find(listing, kind, name, experiment)
+        except ServerError as again:
+            raise Uncertain(
+                f"{error.what}; nor could it be asked whether it has '{name}'",
+                given=error.given,
+                do=f"look for '{name}' on the server's page before trying again",
+            ) from again
+        if made is None:
+            raise ServerError(
+                f"{error.what}; the server has nothing named '{name}'",
+                given=error.given,
+                do="try again when the server is well",
+            ) from error
+        return made
+
     def _link(self, kind: str, run_id: str) -> str:
         return f"{self._client._get_url_prefix().rstrip('/')}/#/{kind}/details/{run_id}"
-
-
-def _named(name: str) -> str:
-    import json
-
-    predicate = {"operation": "EQUALS", "key": "name", "string_value": name}
-    return json.dumps({"predicates": [predicate]})
-
-
-def _spec(job: Job) -> dict[str, Any]:
-    """The pipeline as the server takes it: with the platform's settings, if there are any."""
-    if len(job.documents) == 1:
-        return dict(job.documents[0])
-    return {"pipeline_spec": job.documents[0], "platform_spec": job.documents[1]}
-
-
-def _config(job: Job) -> Any:
-    from kfp_server_api import V2beta1RuntimeConfig
-
-    return V2beta1RuntimeConfig(
-        parameters=dict(job.arguments), pipeline_root=job.pipeline_root or None
-    )
-
-
-def _lines(tags: Mapping[str, str]) -> str:
-    return "\n".join(f"{key}: {value}" for key, value in tags.items())
-
-
-def _task(detail: Any) -> TaskState:
-    pods = [child.pod_name for child in detail.child_tasks or [] if child.pod_name]
-    message = detail.error.message if detail.error else ""
-    return TaskState(
-        detail.display_name or detail.task_id or "",
-        str(detail.state or "PENDING"),
-        detail.pod_name or (pods[-1] if pods else ""),
-        " ".join((message or "").split()),
-    )

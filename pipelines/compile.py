@@ -6,7 +6,7 @@ import importlib
 import json
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from fairness_core.errors import ConfigError
 from pipelines.lint import check, read_compiled
 from pipelines.resources import Placement
 
-__all__ = ["PIPELINES", "arguments", "compile_pipeline"]
+__all__ = ["PIPELINES", "arguments", "compile_pipeline", "given_inputs"]
 
 PIPELINES = ("align-and-evaluate", "audit-only")
 SUFFIX = "_parameters"
@@ -46,6 +46,31 @@ def arguments(name: str, params: Params) -> dict[str, str]:
         reads = importlib.import_module(f"components.{step}.component").READS
         found[step + SUFFIX] = json.dumps(take(values, reads))
     return found
+
+
+def given_inputs(name: str, inputs: Sequence[str]) -> dict[str, str]:
+    """Artifacts of an earlier run that a pipeline starts from.
+
+    Args:
+        name: The pipeline.
+        inputs: ``NAME=URI`` each.
+
+    Returns:
+        Parameter of the pipeline to URI.
+
+    Raises:
+        ConfigError: Another form, one missing, or one that the pipeline does not take.
+    """
+    found = dict(entry.partition("=")[::2] for entry in inputs)
+    wanted: tuple[str, ...] = _module(name).INPUTS
+    if set(found) != set(wanted) or not all(found.values()):
+        needs = " ".join(f"--input {one}=URI" for one in wanted) or "no --input"
+        raise ConfigError(
+            f"The pipeline {name} starts from other artifacts",
+            given=", ".join(inputs) or "none",
+            do=f"give {needs}",
+        )
+    return {f"{one}_uri": found[one] for one in wanted}
 
 
 def compile_pipeline(

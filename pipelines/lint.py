@@ -86,9 +86,7 @@ def broken_references(documents: Sequence[Spec]) -> list[str]:
     return problems
 
 
-def _task(
-    where: str, task: Spec, group: Spec, siblings: Spec, components: Spec
-) -> Iterator[str]:
+def _task(where: str, task: Spec, group: Spec, siblings: Spec, components: Spec) -> Iterator[str]:
     """Problems of one task's inputs, its producers and the component it names."""
     given = {
         **task.get("inputs", {}).get("parameters", {}),

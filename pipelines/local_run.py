@@ -89,7 +89,9 @@ def missing_outputs(expected: Sequence[Expected], run: Path) -> list[str]:
             continue
         for output in task.outputs:
             path = run / task.folder / output
-            filled = any(path.iterdir()) if path.is_dir() else path.is_file() and path.stat().st_size
+            filled = (
+                any(path.iterdir()) if path.is_dir() else path.is_file() and path.stat().st_size
+            )
             if not filled:
                 missing.append(f"{task.folder}: no {output}")
     return missing

@@ -63,9 +63,7 @@ def connect(endpoint: Endpoint) -> Any:
     host = endpoint.host or os.environ.get(module.KF_PIPELINES_ENDPOINT_ENV)
     token = endpoint.token or os.environ.get("EVENHAND_KFP_TOKEN")
     if host and not host.startswith(("http://", "https://")):
-        raise ConfigError(
-            "The server's address starts with http:// or https://", given=host
-        )
+        raise ConfigError("The server's address starts with http:// or https://", given=host)
     if not host and not os.environ.get("KUBERNETES_SERVICE_HOST"):
         raise ConfigError(
             "No Kubeflow Pipelines server is named",

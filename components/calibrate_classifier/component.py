@@ -8,7 +8,9 @@ READS = (*STARTS, "attributes", "calibrate_classifier")
 
 
 @component
-def calibrate_classifier(parameters: str, classifiers: Output[Model], metrics: Output[Metrics]):
+def calibrate_classifier(
+    parameters: str, classifiers: Output[Model], metrics: Output[Metrics]
+) -> None:
     """Fit and calibrate two classifiers that share neither architecture nor images."""
     from components.calibrate_classifier.main import main
     from components.task import log_figures, run_step

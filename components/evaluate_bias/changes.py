@@ -24,9 +24,7 @@ def class_changes(parameters: str, evaluation: str) -> tuple[list[str], list[lis
 
     attributes = json.loads(parameters)["attributes"]
     faces = read_table(Path(evaluation, "faces.parquet"))
-    sides = [
-        faces[faces["model"] == model].set_index("image_id") for model in ("base", "aligned")
-    ]
+    sides = [faces[faces["model"] == model].set_index("image_id") for model in ("base", "aligned")]
     both = sides[0].join(sides[1], lsuffix="_base", rsuffix="_aligned", how="inner")
     names = [(a, c) for a, entry in attributes.items() for c in entry["classes"]]
     counts = [

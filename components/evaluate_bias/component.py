@@ -17,7 +17,7 @@ def evaluate_bias(
     evaluation: Output[Dataset],
     metrics: Output[Metrics],
     changes: Output[ClassificationMetrics],
-):
+) -> None:
     """Measure both models; ``changes`` counts the class of an image before and after."""
     from components.evaluate_bias.changes import class_changes
     from components.evaluate_bias.main import main

@@ -14,7 +14,7 @@ def finetune(
     classifiers: Input[Model],
     finetuned: Output[Model],
     metrics: Output[Metrics],
-):
+) -> None:
     """Train the adapters; a retry goes on from the last checkpoint."""
     from components.finetune.main import main
     from components.task import checkpoint_folder, log_figures, run_step

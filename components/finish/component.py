@@ -8,7 +8,7 @@ READS: tuple[str, ...] = ()
 
 
 @component
-def finish(status: PipelineTaskFinalStatus):
+def finish(status: PipelineTaskFinalStatus) -> None:
     """Report how the pipeline ended, end its MLflow run, remove old checkpoints."""
     import os
     import sys

@@ -1,6 +1,6 @@
 """Pipeline tasks: a shard of a model's images, and all its shards put together."""
 
-from typing import List, Optional  # noqa: UP035 - kfp reads these names
+from typing import List, Optional
 
 from kfp.dsl import Dataset, Input, Model, Output
 
@@ -16,8 +16,8 @@ def generate_images(
     shard: str,
     prompts: Input[Dataset],
     images: Output[Dataset],
-    bundle: Optional[Input[Model]] = None,  # noqa: UP045
-):
+    bundle: Optional[Input[Model]] = None,
+) -> None:
     """Sample one shard of the images of the base model, or of the aligned one and its bundle."""
     from components.generate_images.main import main
     from components.task import run_step
@@ -37,9 +37,9 @@ def generate_images(
 def merge_images(
     parameters: str,
     model: str,
-    shards: Input[List[Dataset]],  # noqa: UP006
+    shards: Input[List[Dataset]],
     images: Output[Dataset],
-):
+) -> None:
     """Put the shards of one model's images together."""
     from components.generate_images.main import main
     from components.task import run_step

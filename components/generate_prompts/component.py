@@ -8,7 +8,7 @@ READS = (*STARTS, "attributes", "generate_prompts")
 
 
 @component
-def generate_prompts(parameters: str, prompts: Output[Dataset]):
+def generate_prompts(parameters: str, prompts: Output[Dataset]) -> None:
     """Write the prompt catalog and how many images each prompt gets."""
     from components.generate_prompts.main import main
     from components.task import run_step

@@ -13,7 +13,7 @@ def publish(
     finetuned: Input[Model],
     classifiers: Input[Model],
     bundle: Output[Model],
-):
+) -> None:
     """Write the adapters as stock diffusers loads them."""
     from components.publish.main import main
     from components.task import run_step

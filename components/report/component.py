@@ -29,7 +29,7 @@ def report(
     folder: Output[Artifact],
     page: Output[HTML],
     card: Output[Markdown],
-):
+) -> None:
     """Write one HTML page that loads nothing, and the model card with its figures."""
     from pathlib import Path
     from shutil import copyfile

@@ -140,9 +140,7 @@ def generate_folder(
     own = range(len(starts)) if shard is None else shard.part(len(starts))
     batches = {i: rows.iloc[starts[i] : starts[i] + sampling.batch_size] for i in own}
     missing = [
-        (i, batch)
-        for i, batch in batches.items()
-        if not is_complete(work, done, i, batch["file"])
+        (i, batch) for i, batch in batches.items() if not is_complete(work, done, i, batch["file"])
     ]
     if len(missing) < len(batches):
         get_logger("evaluation").info(

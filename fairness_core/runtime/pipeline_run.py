@@ -10,7 +10,7 @@ from fairness_core.errors import ConfigError
 from fairness_core.runtime.mlflow_store import MlflowStore
 from fairness_core.runtime.outbox import Message, RefusedError, UnreachableError
 
-__all__ = ["begin_pipeline_run", "end_pipeline_run"]
+__all__ = ["begin_pipeline_run", "end_pipeline_run", "note_pipeline_run"]
 
 
 def begin_pipeline_run(experiment: str, name: str, tags: Mapping[str, str]) -> str:
@@ -31,6 +31,15 @@ def begin_pipeline_run(experiment: str, name: str, tags: Mapping[str, str]) -> s
     _open(store)
     assert store.run_id is not None
     return store.run_id
+
+
+def note_pipeline_run(run_id: str, tags: Mapping[str, str]) -> None:
+    """Add tags to a run that exists.
+
+    Raises:
+        ConfigError: MLflow is not installed, its store cannot be used, or has no such run.
+    """
+    _open(MlflowStore("", "", tags, _now(), run_id))
 
 
 def end_pipeline_run(
