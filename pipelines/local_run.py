@@ -140,7 +140,8 @@ def run_here(
     before = set(root.iterdir()) if root.is_dir() else set()
     failure: RuntimeError | None = None
     with _python_path(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", (FutureWarning, RuntimeWarning))
+        # kfp says of every task which settings it ignores here; the docs say it once.
+        warnings.filterwarnings("ignore", message=".*no effect in the current local runner")
         local.init(_runner(runner, user), pipeline_root=str(root), raise_on_error=True)
         try:
             components.load_component_from_file(str(compiled))(**arguments)

@@ -103,9 +103,10 @@ def merge_shards(shards: Sequence[Path], out: Path) -> int:
     Raises:
         ArtifactError: A shard is missing, damaged, there twice, or of another recipe.
     """
-    extras = {folder: verify(folder, kind=SHARD_KIND)["extra"] for folder in shards}
-    recipe = _common_recipe(extras)
-    ordered = sorted(shards, key=lambda folder: extras[folder]["recipe"][SHARD][0])
+    found = [(folder, verify(folder, kind=SHARD_KIND)["extra"]) for folder in shards]
+    recipe = _common_recipe(found)
+    found.sort(key=lambda one: one[1]["recipe"][SHARD][0])
+    ordered = [folder for folder, _ in found]
     with atomic_folder(out) as whole:
         for folder in ordered:
             if (folder / "png").is_dir():
@@ -116,21 +117,21 @@ def merge_shards(shards: Sequence[Path], out: Path) -> int:
         write_json(recipe, whole / RECIPE)
         logs = [(folder / DONE).read_text() for folder in ordered if (folder / DONE).is_file()]
         (whole / DONE).write_text("".join(logs))
-        seconds = sum(extras[folder]["seconds"] for folder in ordered)
+        seconds = sum(extra["seconds"] for _, extra in found)
         _describe(whole, table, recipe, seconds)
     return len(table)
 
 
-def _common_recipe(extras: Mapping[Path, Mapping[str, Any]]) -> dict[str, Any]:
+def _common_recipe(found: Sequence[tuple[Path, Mapping[str, Any]]]) -> dict[str, Any]:
     """The recipe that all shards share, if they are all there and do."""
-    if not extras:
+    if not found:
         raise ArtifactError("There are no shards to put together")
-    recipes = [dict(extra["recipe"]) for extra in extras.values()]
+    recipes = [dict(extra["recipe"]) for _, extra in found]
     places = [tuple(recipe.pop(SHARD)) for recipe in recipes]
     if any(recipe != recipes[0] for recipe in recipes):
         raise ArtifactError(
             "Shards were made with different settings",
-            given=", ".join(str(folder) for folder in extras),
+            given=", ".join(str(folder) for folder, _ in found),
             do="generate all of them again",
         )
     of = places[0][1]
