@@ -85,6 +85,7 @@ def run(
         str, typer.Option(envvar="EVENHAND_IMAGE_CPU", help="Image of the containers.")
     ] = "",
     user: Annotated[str, typer.Option(help="UID:GID in the containers [default: yours].")] = "",
+    retries: Annotated[int, typer.Option(min=0, help="Further attempts of a failed step.")] = 0,
     shards: Shards = 2,
     params: Params = Path("params.yaml"),
     values: Values = None,
@@ -111,6 +112,7 @@ def run(
         shards=shards,
         image=image or LOCAL_IMAGE,
         user=user,
+        retries=retries,
         environment=environment,
     )
     typer.echo(f"Results: {out / 'artifacts'}, {out / 'metrics'}")

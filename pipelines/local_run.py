@@ -106,6 +106,7 @@ def run_here(
     shards: int,
     image: str = LOCAL_IMAGE,
     user: str = "",
+    retries: int = 0,
     environment: Mapping[str, str] | None = None,
 ) -> Path:
     """Run a pipeline to its end.
@@ -119,6 +120,7 @@ def run_here(
         shards: Tasks that sample each model's images.
         image: Of the containers.
         user: UID:GID in the containers; empty: this process's, which owns what kfp prepares.
+        retries: Further attempts of a task that fails.
         environment: Further variables of every task.
 
     Returns:
@@ -134,7 +136,7 @@ def run_here(
     compiled = out / "pipeline.yaml"
     variables = {"EVENHAND_CHECKPOINTS": str(out / "checkpoints"), **(environment or {})}
     cluster = Cluster(claim="", queue="", environment=variables)
-    placement = Placement("cpu", Images(image, image), cluster)
+    placement = Placement("cpu", Images(image, image), cluster, retries=retries, wait=1)
     compile_pipeline(name, compiled, placement, shards=shards, unpinned=True)
     root = out / "kfp"
     before = set(root.iterdir()) if root.is_dir() else set()

@@ -118,11 +118,20 @@ class Placement:
 
     Values given by pipeline parameters inside loops and exit handlers are compiled to
     placeholders that nothing fills (``pipelines.lint`` finds them).
+
+    Attributes:
+        profile: Key of `PROFILES`.
+        images: Of the steps.
+        cluster: Names of what the cluster has.
+        retries: Further attempts of every task; None: as many as the profile says.
+        wait: Seconds before the first of them; each further one waits twice as long.
     """
 
     profile: str
     images: Images
     cluster: Cluster = field(default_factory=Cluster)
+    retries: int | None = None
+    wait: int = 30
 
     def __post_init__(self) -> None:
         if self.profile not in PROFILES:
@@ -150,8 +159,8 @@ class Placement:
         task.set_cpu_request(needs.cpu).set_cpu_limit(needs.cpu)
         task.set_memory_request(needs.memory).set_memory_limit(needs.memory)
         task.set_retry(
-            num_retries=needs.retries,
-            backoff_duration="30s",
+            num_retries=needs.retries if self.retries is None else self.retries,
+            backoff_duration=f"{self.wait}s",
             backoff_factor=2.0,
             backoff_max_duration="600s",
         )
