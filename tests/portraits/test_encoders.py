@@ -40,8 +40,8 @@ def clip(drawings, tokenizer, tmp_path_factory) -> tuple[CLIPModel, list[float],
         tokenizer,
         size="train",
         seed=0,
-        steps=40,
-        batch_size=16,
+        steps=80,
+        batch_size=32,
         on_step=lambda step, loss: losses.append(loss),
     )
     folder = tmp_path_factory.mktemp("clip")
