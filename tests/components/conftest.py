@@ -36,13 +36,6 @@ named-1,an old male harbour guard,named,named,old male harbour guard,male,old
 TEST_IMAGES, NAMED_IMAGES = 4, 2
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Let diffusers hand tensors to numpy in the way that numpy 2 calls outdated."""
-    config.addinivalue_line(
-        "filterwarnings", "ignore:__array__ implementation doesn't accept:DeprecationWarning"
-    )
-
-
 @dataclass(frozen=True)
 class Run:
     """A working directory in which every step has run."""

@@ -13,14 +13,6 @@ from torch import Tensor
 from fairness_core.diffusion import Conditioning, DiffusionStack, encode_prompts
 from tests.helpers.tiny_diffusion import make_tiny_pipeline
 
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Let diffusers hand tensors to numpy in the way that numpy 2 calls outdated."""
-    config.addinivalue_line(
-        "filterwarnings", "ignore:__array__ implementation doesn't accept:DeprecationWarning"
-    )
-
-
 PROMPTS = ["a photo of a nurse", "a pilot, smiling", "the face of a clerk"]
 
 
