@@ -56,6 +56,8 @@ class AttributeClassifier(nn.Module):
         """
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # A network in evaluation mode must not be back in training mode after `predict`.
+        self.training = network.training
         self.space, self.format = space, format
         ones = dict.fromkeys(space.names, 1.0)
         self.temperatures = self._checked(ones if temperatures is None else temperatures)

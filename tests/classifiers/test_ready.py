@@ -75,6 +75,13 @@ def test_a_classs_probability_is_the_sum_over_its_labels(joined, folders, crops)
     assert seen["race"].std(dim=0).max() > 1e-3, "the images look different"
 
 
+def test_a_prediction_leaves_no_dropout_on(joined, crops):
+    before = joined(crops)
+    joined.predict(crops)
+    torch.testing.assert_close(joined(crops), before, atol=0, rtol=0)
+    assert not any(module.training for module in joined.modules())
+
+
 def test_one_folder_holds_them_all(joined, crops, tmp_path):
     """What training and evaluation load is one classifier folder like any other."""
     joined.set_temperatures({"gender": 2.0, "race": 0.5, "age": 1.5})
