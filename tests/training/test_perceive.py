@@ -12,13 +12,14 @@ from tests.training.threads import in_threads
 def perceived(boxes: list[list[float]], image: list[int]) -> Perceived:
     n = len(image)
     faces = Faces(
-        torch.tensor(boxes).view(n, 4),
+        torch.tensor(boxes, dtype=torch.float32).view(n, 4),
         torch.arange(10.0 * n).view(n, 5, 2),
         torch.ones(n),
         torch.ones(n, dtype=torch.bool),
     )
     shares = torch.arange(1.0, n + 1)[:, None] / 10
-    return Perceived(faces, {"gender": torch.cat([shares, 1 - shares], 1)}, torch.tensor(image))
+    rows = torch.tensor(image, dtype=torch.int64)
+    return Perceived(faces, {"gender": torch.cat([shares, 1 - shares], 1)}, rows)
 
 
 def test_a_face_belongs_to_the_one_it_overlaps_most() -> None:
