@@ -1,4 +1,4 @@
-"""Write the bundle that a stock ``StableDiffusionPipeline`` loads: LoRA weights or soft tokens."""
+"""Write the bundle that the base model's stock pipeline loads: LoRA weights or soft tokens."""
 
 from __future__ import annotations
 

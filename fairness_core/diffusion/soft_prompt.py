@@ -7,6 +7,8 @@ The tokens get the ids that follow the vocabulary's last, which is where stock d
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from jaxtyping import Float, Int
 from peft.tuners.tuners_utils import BaseTunerLayer
@@ -14,8 +16,10 @@ from torch import Tensor
 from torch.nn import Embedding, Module, Parameter
 from torch.nn.functional import embedding
 
-from fairness_core.diffusion.stack import DiffusionStack
 from fairness_core.errors import ConfigError, ModelError
+
+if TYPE_CHECKING:
+    from fairness_core.diffusion.stack import DiffusionStack
 
 __all__ = ["SoftTokens", "add_soft_tokens", "insert_soft_tokens", "prefix_ids", "soft_tokens"]
 
@@ -72,7 +76,8 @@ def add_soft_tokens(stack: DiffusionStack, count: int, *, generator: torch.Gener
 
     Raises:
         ConfigError: k is less than 1 or leaves no place for a prompt.
-        ModelError: The stack has adapters already, or its prompts have no begin token.
+        ModelError: The model's class takes no soft tokens, the stack has adapters already, or its
+            prompts have no begin token.
     """
     _check_bare(stack)
     # Begin, end and at least one token of the prompt's own.
@@ -94,8 +99,8 @@ def insert_soft_tokens(stack: DiffusionStack, tokens: Float[Tensor, "k d"]) -> N
         tokens: Their embeddings; copied.
 
     Raises:
-        ModelError: The stack has adapters already, its prompts have no begin token, or the tokens
-            are not as wide as its vocabulary.
+        ModelError: The model's class takes no soft tokens, the stack has adapters already, its
+            prompts have no begin token, or the tokens are not as wide as its vocabulary.
     """
     _check_bare(stack)
     if stack.tokenizer.bos_token_id is None:
@@ -111,14 +116,20 @@ def insert_soft_tokens(stack: DiffusionStack, tokens: Float[Tensor, "k d"]) -> N
             f"of {vocabulary.embedding_dim} numbers",
             do="use the model that they were trained with",
         )
-    for network in (stack.text_encoder, stack.unet):
+    for network in (*stack.text_encoders.values(), stack.network):
         network.requires_grad_(False)
     layer = SoftTokens(vocabulary, tokens.to(vocabulary.weight.device))
     stack.text_encoder.set_input_embeddings(layer)
 
 
 def _check_bare(stack: DiffusionStack) -> None:
+    if not stack.family.soft_prompted:
+        raise ModelError(
+            "Soft tokens are for models of one text encoder whose states alone are read",
+            given=stack.family.pipeline.__name__,
+            do="train LoRA weights instead, or use a Stable Diffusion 1.x or 2.x",
+        )
     kinds = (BaseTunerLayer, SoftTokens)
-    for network in (stack.text_encoder, stack.unet):
+    for network in (*stack.text_encoders.values(), stack.network):
         if any(isinstance(module, kinds) for module in network.modules()):
             raise ModelError("The model has adapters already", do="load it again from its folder")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ def write_bundle(
     facts: Mapping[str, Any],
     alpha: float | None = None,
 ) -> dict[str, Any]:
-    """Write the folder that a stock ``StableDiffusionPipeline`` loads.
+    """Write the folder that a stock pipeline of the model's class loads.
 
     LoRA weights are for ``load_lora_weights(folder)``, with rank and alpha in the file's metadata
     as diffusers writes it. Soft tokens are for ``load_textual_inversion(folder)``: one tensor of k
@@ -116,13 +116,21 @@ def load_bundle(
     if TOKENS_FILE in manifest["files"]:
         insert_soft_tokens(stack, load_file(Path(folder) / TOKENS_FILE)[PLACEHOLDER])
     else:
-        _load_lora(stack, folder)
-    for network in (stack.text_encoder, stack.unet):
+        _load_lora(stack, folder, manifest["extra"]["rank"])
+    for network in stack.adaptable.values():
         network.requires_grad_(False).eval()
     return manifest
 
 
-def _load_lora(stack: DiffusionStack, folder: str | Path) -> None:
+def _load_lora(stack: DiffusionStack, folder: str | Path, parts: Collection[str]) -> None:
+    # diffusers passes over weights of parts that a pipeline does not have.
+    foreign = sorted(set(parts) - stack.adaptable.keys())
+    if foreign:
+        raise ModelError(
+            f"The adapter is for a {' and '.join(foreign)}, which the model does not have",
+            given=folder,
+            do="load the base model that the bundle's manifest names",
+        )
     try:
         stack.pipeline().load_lora_weights(
             str(folder), weight_name=WEIGHTS_FILE, local_files_only=True

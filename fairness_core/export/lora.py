@@ -9,12 +9,10 @@ from typing import Any
 from diffusers.utils import convert_state_dict_to_diffusers
 from torch import Tensor
 
-from fairness_core.diffusion.adapters import TEXT_TARGETS, UNET_TARGETS
+from fairness_core.diffusion.adapters import TARGETS
 from fairness_core.errors import ModelError
 
 __all__ = ["LoraFile", "lora_file"]
-
-TARGETS = {"text_encoder": TEXT_TARGETS, "unet": UNET_TARGETS}
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ def lora_file(state: Mapping[str, Tensor], *, alpha: float | None) -> LoraFile:
         alpha: Of every network; None: each one's rank.
 
     Raises:
-        ModelError: A name that is neither the text encoder's nor the U-Net's, or different ranks
+        ModelError: A name that is neither a text encoder's nor the network's, or different ranks
             within one network.
     """
     parts = _parts(state)
@@ -70,7 +68,7 @@ def _parts(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
         part, _, rest = name.partition(".")
         if part not in TARGETS or not rest.endswith((".lora_A.weight", ".lora_B.weight")):
             raise ModelError(
-                "A weight is no LoRA weight of the text encoder or the U-Net", given=name
+                "A weight is no LoRA weight of a text encoder or the network", given=name
             )
         parts.setdefault(part, {})[rest] = value
     return parts
@@ -87,8 +85,8 @@ def _rank(part: str, weights: Mapping[str, Tensor]) -> int:
 
 
 def _published(part: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Names that released loaders know; the text encoder's as before transformers 5 too."""
-    if part == "unet":
+    """Names that released loaders know; a text encoder's as before transformers 5 too."""
+    if not part.startswith("text_encoder"):
         return dict(weights)
     older = {
         name if name.startswith("text_model.") else f"text_model.{name}": value

@@ -8,9 +8,9 @@ from fairness_core.export.bundle import PLACEHOLDER, TOKENS_FILE, WEIGHTS_FILE
 
 __all__ = ["Use", "use_of"]
 
-_PIPELINE = """from diffusers import StableDiffusionPipeline
+_PIPELINE = """from diffusers import DiffusionPipeline
 
-pipeline = StableDiffusionPipeline.from_pretrained("PATH/OF/THE/BASE/MODEL")
+pipeline = DiffusionPipeline.from_pretrained("PATH/OF/THE/BASE/MODEL")
 """
 
 _LORA_NOTES = """LoRA rank and alpha stand in the file's metadata, which diffusers reads since 0.34;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fairness_core.reporting.card import CardFacts, build_card
 from fairness_core.reporting.data import NOT_MEASURED, Finding, ReportData, RunFacts
+from fairness_core.reporting.further import split_findings
 from fairness_core.reporting.page import build_page
 from fairness_core.reporting.picture import side_by_side
 from fairness_core.reporting.tables import (
@@ -11,6 +12,7 @@ from fairness_core.reporting.tables import (
     before_after_table,
     before_after_text,
 )
+from fairness_core.reporting.targets import target_facts
 
 __all__ = [
     "NOT_MEASURED",
@@ -24,4 +26,6 @@ __all__ = [
     "build_card",
     "build_page",
     "side_by_side",
+    "split_findings",
+    "target_facts",
 ]
