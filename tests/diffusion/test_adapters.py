@@ -269,7 +269,10 @@ def test_counts_on_stable_diffusion_15_are_the_papers(stack: DiffusionStack) -> 
             )
         )
         stack.unet = UNet2DConditionModel(cross_attention_dim=768, sample_size=64)
+        sizes = [sum(p.numel() for p in n.parameters()) for n in (stack.text_encoder, stack.unet)]
         adapt(stack, text=50, unet=50)
+    # Of the published weights, by which the configurations are known to be theirs.
+    assert sizes == [123_060_480, 859_520_964]
     found = trainable(stack)
     text = sum(p.numel() for name, p in found.items() if name.startswith("text_encoder."))
     unet = sum(p.numel() for name, p in found.items() if name.startswith("unet."))

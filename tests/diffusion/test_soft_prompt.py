@@ -33,6 +33,10 @@ def put(stack: DiffusionStack, count: int = 5, seed: int = 0) -> None:
     add_soft_tokens(stack, count, generator=torch.Generator().manual_seed(seed))
 
 
+def encoded(stack: DiffusionStack, prompts: list[str]) -> Tensor:
+    return encode_prompts(stack, prompts).states
+
+
 def shake(stack: DiffusionStack) -> Tensor:
     """Move the tokens away from the vocabulary."""
     (tokens,) = trainable(stack).values()
@@ -85,8 +89,8 @@ def test_equals_the_stock_pipelines_textual_inversion(fresh: Fresh, stack: Diffu
     expected, empty = pipeline.encode_prompt(
         [f"<soft> {prompt}" for prompt in prompts], stack.device, 1, True
     )
-    assert_close(encode_prompts(stack, prompts), expected, FLOAT32)
-    assert_close(encode_prompts(stack, [""]), empty[:1], FLOAT32)
+    assert_close(encoded(stack, prompts), expected, FLOAT32)
+    assert_close(encoded(stack, [""]), empty[:1], FLOAT32)
 
 
 def test_the_mask_of_a_text_encoder_that_asks_for_one_covers_the_prefix(
@@ -95,27 +99,27 @@ def test_the_mask_of_a_text_encoder_that_asks_for_one_covers_the_prefix(
     stack.text_encoder.config.use_attention_mask = True
     put(stack)
     shake(stack)
-    with_mask = encode_prompts(stack, ["a pilot"])[0, :10].detach()
+    with_mask = encoded(stack, ["a pilot"])[0, :10].detach()
     stack.text_encoder.config.use_attention_mask = False
     # Causal attention: up to the end token the padding's mask changes nothing.
-    assert_close(with_mask, encode_prompts(stack, ["a pilot"])[0, :10], FLOAT32)
+    assert_close(with_mask, encoded(stack, ["a pilot"])[0, :10], FLOAT32)
 
 
 def test_disabled_is_the_frozen_model_bit_for_bit(stack: DiffusionStack) -> None:
     prompts = ["a photo of a nurse", ""]
     with torch.no_grad():
-        before = encode_prompts(stack, prompts)
+        before = encoded(stack, prompts)
     put(stack)
     shake(stack)
-    tuned = encode_prompts(stack, prompts)
+    tuned = encoded(stack, prompts)
     assert tuned.requires_grad
     with disabled(stack), disabled(stack):
-        frozen = encode_prompts(stack, prompts)
+        frozen = encoded(stack, prompts)
     assert not frozen.requires_grad
     assert torch.equal(frozen, before)
     assert not torch.allclose(tuned[0], before[0])
     assert torch.equal(tuned[1], before[1])
-    assert_close(encode_prompts(stack, prompts), tuned, EXACT)
+    assert_close(encoded(stack, prompts), tuned, EXACT)
 
 
 def test_only_the_tokens_train_and_through_the_prompt_alone(stack: DiffusionStack) -> None:
@@ -129,10 +133,10 @@ def test_only_the_tokens_train_and_through_the_prompt_alone(stack: DiffusionStac
         if p.requires_grad
     ]
     assert [id(p) for p in wanting] == [id(tokens)]
-    encode_prompts(stack, [""]).sum().backward()
+    encoded(stack, [""]).sum().backward()
     assert tokens.grad is not None
     assert torch.count_nonzero(tokens.grad) == 0
-    encode_prompts(stack, ["a pilot"]).square().sum().backward()
+    encoded(stack, ["a pilot"]).square().sum().backward()
     assert (tokens.grad.norm(dim=1) > 0).all()
 
 
@@ -151,7 +155,7 @@ def test_state_goes_from_one_model_to_another(fresh: Fresh, stack: DiffusionStac
     again, fewer = fresh(), fresh()
     put(again, seed=5)
     load_adapter_state(again, state)
-    assert torch.equal(encode_prompts(again, ["a pilot"]), encode_prompts(stack, ["a pilot"]))
+    assert torch.equal(encoded(again, ["a pilot"]), encoded(stack, ["a pilot"]))
     put(fewer, 4)
     with pytest.raises(ModelError, match=r"shape \(5, 16\), the model's \(4, 16\).*number of tok"):
         load_adapter_state(fewer, state)
@@ -161,7 +165,7 @@ def test_half_precision_models_keep_float32_tokens(stack: DiffusionStack) -> Non
     stack.text_encoder.bfloat16()
     put(stack)
     assert trainable(stack)[NAME].dtype == torch.float32
-    assert encode_prompts(stack, ["a pilot"]).dtype == torch.bfloat16
+    assert encoded(stack, ["a pilot"]).dtype == torch.bfloat16
 
 
 def test_they_do_not_come_on_top_of_adapters(fresh: Fresh, stack: DiffusionStack) -> None:
