@@ -73,8 +73,7 @@ def _tracking() -> str:
     import os
     from urllib.parse import urlsplit
 
-    uri = os.environ.get("MLFLOW_TRACKING_URI")
-    if uri:
+    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
         parts = urlsplit(uri)
         return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     store = Path("mlflow.db").resolve()

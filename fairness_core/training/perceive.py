@@ -158,5 +158,5 @@ def _area(boxes: Float[Tensor, "n 4"]) -> Float[Tensor, " n"]:
 
 def _nobody(
     images: Float[Tensor, "n 3 h w"], classifier: AttributeClassifier
-) -> dict[str, Float[Tensor, "n k"]]:
+) -> dict[str, Float[Tensor, "m k"]]:
     return {a.name: images.new_zeros(0, a.size) for a in classifier.space.attributes}
