@@ -13,7 +13,7 @@ from fairness_core import __version__
 from fairness_core.attributes import AttributeSpace
 from fairness_core.classifiers import AttributeClassifier
 from fairness_core.config import Finetune
-from fairness_core.diffusion import DiffusionStack, LoraSpec, add_lora
+from fairness_core.diffusion import DiffusionStack, LoraSpec, add_lora, add_soft_tokens
 from fairness_core.embeddings import (
     FaceBank,
     FaceEmbedder,
@@ -50,13 +50,17 @@ def assemble(
     """Load the models, add the adapters, and say what each iteration and the run are told."""
     device = world.device
     stack = DiffusionStack.load(resolve(models["base"]), device=device)
-    spec = LoraSpec(section.rank)
-    add_lora(
-        stack,
-        text_encoder=spec if section.train_text_encoder else None,
-        unet=spec if section.train_unet else None,
-        generator=generator("adapters", settings.seed),
-    )
+    draws = generator("adapters", settings.seed)
+    if section.soft_tokens:
+        add_soft_tokens(stack, section.soft_tokens, generator=draws)
+    else:
+        spec = LoraSpec(section.rank, section.alpha)
+        add_lora(
+            stack,
+            text_encoder=spec if section.train_text_encoder else None,
+            unet=spec if section.train_unet else None,
+            generator=draws,
+        )
     classifier = AttributeClassifier.load(classifiers / "train", space).to(device)
     parts = Models(
         stack=stack,

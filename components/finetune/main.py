@@ -108,7 +108,7 @@ def run(
             on_iteration=lambda i, row: step.tracker.metrics(row, step=i),
         )
         if world.is_main:
-            _write(result, output, section.rank)
+            _write(result, output, None if section.soft_tokens else section.alpha)
             summary = _summary(result.log, time.monotonic() - began)
             write_json(summary, metrics)
             step.tracker.metrics({k: v for k, v in summary.items() if isinstance(v, float)})
@@ -119,7 +119,7 @@ def run(
         world.close()
 
 
-def _write(result: Finetuned, output: Path, rank: int) -> None:
+def _write(result: Finetuned, output: Path, alpha: float | None) -> None:
     from safetensors.torch import save_file
 
     from fairness_core.runtime.artifacts import atomic_folder, write_manifest, write_table
@@ -128,7 +128,7 @@ def _write(result: Finetuned, output: Path, rank: int) -> None:
         save_file(result.live, folder / "live.safetensors")
         save_file(result.average, folder / "ema.safetensors")
         write_table(result.log, folder / "log.parquet")
-        write_manifest(folder, "finetune", rank=rank, iterations=len(result.log))
+        write_manifest(folder, "finetune", alpha=alpha, iterations=len(result.log))
 
 
 def _summary(log: pd.DataFrame, seconds: float) -> Mapping[str, Any]:

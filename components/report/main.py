@@ -23,10 +23,6 @@ WORLD_NOTE = (
     "Its four groups of skin tone stand in for the classes of photographic data sets. Its figures "
     "show that the method works; they are not figures of any photographic model."
 )
-USAGE = """from diffusers import DiffusionPipeline
-
-pipeline = DiffusionPipeline.from_pretrained("PATH/OF/THE/BASE/MODEL")
-pipeline.load_lora_weights("PATH/OF/THE/BUNDLE")"""
 
 
 @dataclass(frozen=True)
@@ -92,6 +88,7 @@ def run(
 
     from fairness_core.attributes import AttributeSpace
     from fairness_core.evaluation import Bootstrap, judge, read_policy
+    from fairness_core.export import BUNDLE_KIND, use_of
     from fairness_core.reporting import (
         CardFacts,
         ReportData,
@@ -111,6 +108,7 @@ def run(
             (inputs.evaluated, "evaluation"),
         ):
             verify(folder, kind=kind)
+        use = use_of(verify(inputs.bundle, kind=BUNDLE_KIND)["extra"]["soft_tokens"])
         folders = {"base": inputs.base, "aligned": inputs.aligned}
         space = AttributeSpace.from_mapping(attributes, targets["joint"])
         prompts = read_table(inputs.prompts / "prompts.parquet")
@@ -151,14 +149,15 @@ def run(
             ),
             notes=(WORLD_NOTE,) if world == "portraits" else (),
             commands=("make demo",),
-            hashes=_hashes(inputs),
+            hashes=_hashes(inputs, use.file),
             images_per_prompt=images_per_prompt,
         )
         card = CardFacts(
             base_model=models["base"],
             license="apache-2.0",
-            summary="LoRA weights that move the shares of perceived attributes to a target.",
-            usage=USAGE,
+            summary=f"{use.what} that move the shares of perceived attributes to a target.",
+            usage=use.code,
+            tags=(use.tag,),
         )
         with atomic_folder(out) as folder:
             (folder / "report.html").write_text(build_page(data), encoding="utf-8")
@@ -169,14 +168,14 @@ def run(
         step.tracker.artifact(out / "model-card.md")
 
 
-def _hashes(inputs: Inputs) -> dict[str, str]:
+def _hashes(inputs: Inputs, weights: str) -> dict[str, str]:
     from fairness_core.runtime import sha256_file
 
     files = {
         "prompts": inputs.prompts / "prompts.parquet",
         "training classifier": inputs.classifiers / "train" / "model.safetensors",
         "audit classifier": inputs.classifiers / "audit" / "model.safetensors",
-        "bundle": inputs.bundle / "pytorch_lora_weights.safetensors",
+        "bundle": inputs.bundle / weights,
     }
     return {name: sha256_file(path) for name, path in files.items()}
 

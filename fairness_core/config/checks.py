@@ -3,53 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from fairness_core.attributes import AttributeSpace
 from fairness_core.config.nearest import nearest
-from fairness_core.config.source import Place, Problem
+from fairness_core.config.sound import Sound, UnsoundError
+from fairness_core.config.source import Problem
 from fairness_core.errors import EvenhandError
 
 __all__ = ["cross_check"]
-
-
-class UnsoundError(LookupError):
-    """A value that a check needs is missing or has a problem of its own."""
-
-
-@dataclass(frozen=True)
-class Sound:
-    """Reads values by dotted path; those with a problem at, above or below them are unsound."""
-
-    values: Mapping[str, Any]
-    problems: tuple[Place, ...]
-
-    def __call__(self, path: str) -> Any:
-        """The value at that path.
-
-        Raises:
-            UnsoundError: It is missing or has a problem.
-        """
-        place: Place = tuple(path.split("."))
-        for bad in self.problems:
-            shared = min(len(bad), len(place))
-            if bad[:shared] == place[:shared]:
-                raise UnsoundError(path)
-        value: Any = self.values
-        for key in place:
-            if not isinstance(value, dict) or key not in value:
-                raise UnsoundError(path)
-            value = value[key]
-        return value
-
-    def names(self) -> list[str]:
-        """Names of the attributes, whether their entries are sound or not."""
-        attributes = self.values.get("attributes")
-        if not isinstance(attributes, dict):
-            raise UnsoundError("attributes")
-        return [str(name) for name in attributes]
-
 
 # Those that can have training prompts; the core's prompts name the same.
 FAMILIES = ("occupation", "sport", "descriptor", "style", "named", "scene")
@@ -201,10 +163,20 @@ def _gradient_steps(get: Sound) -> Iterator[tuple[str, str]]:
 
 
 def _trained(get: Sound) -> Iterator[tuple[str, str]]:
-    if not get("finetune.train_text_encoder") and not get("finetune.train_unet"):
+    lora = [f"train_{part}" for part in ("text_encoder", "unet") if get(f"finetune.train_{part}")]
+    tokens = get("finetune.soft_tokens")
+    if not lora and not tokens:
         yield (
             "finetune.train_text_encoder",
-            "nothing is trained: set train_text_encoder or train_unet to true",
+            "nothing is trained: set train_text_encoder or train_unet to true, "
+            "or soft_tokens to a number above 0",
+        )
+    if lora and tokens:
+        yield (
+            "finetune.soft_tokens",
+            "must be 0 beside LoRA weights: the two are published as separate files, either of "
+            f"which loads alone and is then not what was trained; given {tokens}; set it to 0, or "
+            f"{' and '.join(lora)} to false",
         )
 
 

@@ -8,6 +8,17 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from fairness_core.attributes import AttributeSpace
+from fairness_core.config.after_training import (
+    Audit,
+    BatchSize,
+    EvaluateBias,
+    Gate,
+    GenerateImages,
+    Guidance,
+    Publish,
+    Report,
+    SamplingSteps,
+)
 from fairness_core.config.choices import network, source_of_faces
 from fairness_core.config.targets import (
     AttributeEntry,
@@ -41,12 +52,9 @@ __all__ = [
 ]
 
 
-BatchSize = Annotated[int, Field(ge=1, le=65536, description="images per network call")]
 LearningRate = Annotated[float, Field(gt=0, le=1, description="AdamW's learning rate")]
-Guidance = Annotated[float, Field(ge=1, le=100, description="classifier-free guidance; 1: none")]
 Network = Annotated[str | dict[Name, Text], BeforeValidator(network)]
 Labels = Annotated[tuple[Text, ...], BeforeValidator(pair)]
-SamplingSteps = Annotated[int, Field(ge=1, le=1000)]
 
 
 class Run(Section):
@@ -153,7 +161,11 @@ class Finetune(Section):
     guidance: Guidance
     train_text_encoder: bool = Field(description="LoRA on the text encoder")
     train_unet: bool = Field(description="LoRA on the U-Net")
-    rank: int = Field(ge=1, le=1024, description="LoRA rank = alpha")
+    soft_tokens: int = Field(ge=0, le=1024, description="trained prefix tokens; 0: none")
+    rank: int = Field(ge=1, le=1024, description="LoRA rank")
+    alpha: Annotated[float, Field(gt=0, le=65536)] | None = Field(
+        description="LoRA alpha, the scale times rank; null: the rank"
+    )
     learning_rate: LearningRate
     betas: Annotated[
         tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]],
@@ -176,72 +188,6 @@ class Finetune(Section):
     factor2: dict[Name, Share] = Field(description="further factor inside the face region")
     checkpoint_every: int = Field(ge=1, description="iterations between checkpoints")
     batch_size: BatchSize
-
-
-class Publish(Section):
-    """The bundle."""
-
-    weights: Literal["ema", "live"] = Field(description="averaged or last weights")
-
-
-class GenerateImages(Section):
-    """Sampling for the evaluation."""
-
-    steps: SamplingSteps = Field(description="sampling steps")
-    guidance: Guidance
-    batch_size: BatchSize
-
-
-class EvaluateBias(Section):
-    """What is measured."""
-
-    split: Literal["validation", "test"] = Field(description="held-out prompts")
-    also: Annotated[
-        tuple[
-            Literal[
-                "validation",
-                "sports",
-                "descriptors",
-                "styles",
-                "triggers",
-                "clothing",
-                "history",
-                "pairs",
-            ],
-            ...,
-        ],
-        BeforeValidator(pair),
-    ] = Field(default=(), description="further splits, each measured on its own")
-    bootstrap: int = Field(ge=100, le=1_000_000, description="resamples for the intervals")
-    batch_size: BatchSize
-
-
-class Audit(Section):
-    """An audit of any model or folder of images."""
-
-    images_per_prompt: int = Field(ge=1, le=10000, description="images sampled of each prompt")
-    batch_size: BatchSize
-    bootstrap: int = Field(ge=100, le=1_000_000, description="resamples for the intervals")
-    undecided_below: float = Field(
-        gt=0, le=1, description="highest probability under which a face counts as undecided"
-    )
-    false_claims: float = Field(
-        gt=0, lt=1, description="rate of false ones among prompts said to differ from the target"
-    )
-    labels_per_class: int = Field(ge=1, description="labelled faces of a class for a correction")
-
-
-class Gate(Section):
-    """Release."""
-
-    model: Text = Field(description="name of the registered MLflow model")
-    draws: int = Field(ge=100, le=1_000_000, description="draws for the worst prompt's interval")
-
-
-class Report(Section):
-    """What is shown."""
-
-    images_per_prompt: int = Field(ge=1, le=200, description="pictures shown per prompt")
 
 
 class Params(Section):

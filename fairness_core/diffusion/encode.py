@@ -10,6 +10,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from fairness_core.diffusion.conditioning import Conditioning
+from fairness_core.diffusion.soft_prompt import prefix_ids
 from fairness_core.errors import PromptError
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ __all__ = ["encode_prompts", "ids_and_mask", "tokenize"]
 def tokenize(stack: DiffusionStack, prompts: Sequence[str]) -> Int[Tensor, "b t"]:
     """Compute the first tokenizer's ids, padded to its full length.
 
+    Soft tokens, where the model has them, follow the begin token of every prompt but the empty
+    one; they take the place of padding, never of a prompt's own tokens.
+
     Args:
         stack: The model.
         prompts: At least one; the empty string is allowed (the unconditional prompt).
@@ -29,9 +33,10 @@ def tokenize(stack: DiffusionStack, prompts: Sequence[str]) -> Int[Tensor, "b t"
         Ids on the model's device.
 
     Raises:
-        PromptError: No prompts, or one with more tokens than the text encoder reads.
+        PromptError: No prompts, or one with more tokens than the text encoder reads, soft tokens
+            included.
     """
-    return ids_and_mask(stack.tokenizer, prompts, stack.device)[0]
+    return ids_and_mask(stack.tokenizer, prompts, stack.device, prefix=prefix_ids(stack))[0]
 
 
 def encode_prompts(stack: DiffusionStack, prompts: Sequence[str]) -> Conditioning:
@@ -58,6 +63,7 @@ def ids_and_mask(
     device: torch.device,
     *,
     longest: int | None = None,
+    prefix: Sequence[int] = (),
 ) -> tuple[Int[Tensor, "b t"], Int[Tensor, "b t"]]:
     """Compute token ids padded to full length, and 1 where a token is not padding.
 
@@ -66,6 +72,8 @@ def ids_and_mask(
         prompts: At least one.
         device: Where the result goes.
         longest: The length, where the pipeline's is shorter than the tokenizer's own.
+        prefix: Ids that follow the begin token of every prompt but the empty one, in place of
+            padding.
 
     Raises:
         PromptError: No prompts, or one with more tokens than the text encoder reads.
@@ -78,13 +86,20 @@ def ids_and_mask(
     if longest is not None:
         length = min(length, longest)
     batch = tokenizer(list(prompts), padding="max_length", max_length=length)
-    for prompt, ids in zip(prompts, batch["input_ids"], strict=True):
-        if len(ids) > length:
+    for prompt, row, used in zip(prompts, batch["input_ids"], batch["attention_mask"], strict=True):
+        # The paper's code leaves the empty prompt of guidance as it is, and so do stock pipelines.
+        before = list(prefix) if prompt else []
+        count = sum(used) + len(before)
+        if count > length:
             raise PromptError(
-                f"A prompt has {len(ids)} tokens and the text encoder reads {length}",
+                f"A prompt has {count} tokens"
+                + (f", {len(before)} soft tokens among them," if before else "")
+                + f" and the text encoder reads {length}",
                 given=prompt,
                 do="shorten the prompt",
             )
+        row[1:1], used[1:1] = before, [1] * len(before)
+        del row[length:], used[length:]
     ids = torch.tensor(batch["input_ids"], device=device)
     mask = torch.tensor(batch["attention_mask"], device=device)
     return ids, mask

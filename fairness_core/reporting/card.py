@@ -74,7 +74,7 @@ def build_card(data: ReportData, card: CardFacts) -> str:
 
 def _front_matter(data: ReportData, card: CardFacts) -> list[str]:
     """YAML lines; every value is a JSON string or number, which YAML reads as such."""
-    tags = ["text-to-image", "diffusers", "lora", "fairness", *card.tags]
+    tags = ["text-to-image", "diffusers", "fairness", *card.tags]
     front: Mapping[str, object] = {
         "license": card.license,
         "library_name": "diffusers",

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from fairness_core.attributes import AttributeSpace
+from fairness_core.diffusion import tokenize
 from fairness_core.errors import ArtifactError, ConfigError, FaceError, ModelError, PromptError
 from fairness_core.runtime.distributed import World
 from fairness_core.runtime.logs import get_logger, progress
@@ -86,7 +87,7 @@ def finetune(
         on_iteration: Called with each iteration's number and row, the resumed ones too.
 
     Raises:
-        PromptError: There are no prompts.
+        PromptError: There are no prompts, or one is too long for the model.
         ConfigError: There are more processes than images.
         ArtifactError: The processes find different checkpoints.
         FaceError: Twenty iterations in a row without a face in any image. The state is saved.
@@ -99,6 +100,8 @@ def finetune(
             f"{world.size} processes cannot share {schedule.images} images",
             do="use fewer processes or more images per prompt",
         )
+    # A prompt that does not fit would else end the run when its turn comes.
+    tokenize(models.stack, prompts)
     state = TrainingState(models.stack, schedule)
     found = newest_checkpoint(checkpoints, fingerprint)
     if found is not None:

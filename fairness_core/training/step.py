@@ -19,6 +19,7 @@ from fairness_core.diffusion import (
     disabled,
     encode_prompts,
     sample,
+    soft_tokens,
     step_weights,
     trainable,
 )
@@ -92,7 +93,9 @@ def training_step(
     noise = noise.to(device)
     # 1. sample, keeping the trajectory
     states = encode_prompts(stack, [prompt, ""])
-    text, empty = states[:1].leaf(n), states[1:].leaf(trains=stack.family.empty_learns)
+    # Soft tokens stand in no empty prompt, whose branch then needs no backward pass.
+    in_both = stack.family.empty_learns and soft_tokens(stack) is None
+    text, empty = states[:1].leaf(n), states[1:].leaf(trains=in_both)
     trajectory = sample(
         stack,
         noise,

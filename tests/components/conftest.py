@@ -19,7 +19,7 @@ from components.generate_images.main import main as generate_images
 from components.generate_prompts.main import main as generate_prompts
 from components.publish.main import main as publish
 from components.report.main import main as report
-from fairness_core.diffusion import DiffusionStack, LoraSpec, add_lora, lora_state
+from fairness_core.diffusion import DiffusionStack, LoraSpec, adapter_state, add_lora
 from fairness_core.runtime import write_manifest, write_table
 from tests.helpers.tiny_world import ATTRIBUTES, make_tiny_world, write_params
 
@@ -52,13 +52,15 @@ def write_finetuned(base: Path, folder: Path) -> None:
     stack = DiffusionStack.load(base)
     draw = torch.Generator().manual_seed(5)
     add_lora(stack, text_encoder=LoraSpec(2), unet=None, generator=draw)
-    live = {k: v + 0.5 * torch.randn(v.shape, generator=draw) for k, v in lora_state(stack).items()}
+    live = {
+        k: v + 0.5 * torch.randn(v.shape, generator=draw) for k, v in adapter_state(stack).items()
+    }
     folder.mkdir(parents=True)
     save_file(live, folder / "live.safetensors")
     save_file({k: 0.5 * v for k, v in live.items()}, folder / "ema.safetensors")
     log = {"iteration": [0, 1], "loss_total": [2.0, 1.0], "face_rate": [1.0, 1.0]}
     write_table(pd.DataFrame(log), folder / "log.parquet")
-    write_manifest(folder, "finetune", rank=2, iterations=2)
+    write_manifest(folder, "finetune", alpha=None, iterations=2)
 
 
 @pytest.fixture(scope="session")

@@ -71,7 +71,7 @@ def test_from_candidate_to_champion_and_back(workshop):
         call("rollback", *why)
 
     (workshop / "artifacts/bundle/README.md").write_text("another")
-    write_manifest(workshop / "artifacts/bundle", "lora-bundle")
+    write_manifest(workshop / "artifacts/bundle", "adapter-bundle")
     assert judged(EASY, *TRACKED) == 0
     assert client.get_model_version_by_alias(name, "candidate").version in (2, "2")
     assert client.get_model_version_by_alias(name, "champion").version in (1, "1")

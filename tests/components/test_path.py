@@ -54,7 +54,7 @@ def test_two_separate_classifiers_with_their_calibration(done):
 
 
 def test_the_bundle_says_where_it_comes_from(done):
-    extra = verify(done / "artifacts/bundle", kind="lora-bundle")["extra"]
+    extra = verify(done / "artifacts/bundle", kind="adapter-bundle")["extra"]
     classifiers = verify(done / "artifacts/classifiers")["files"]
     assert extra["classifier_sha256"] == classifiers["train/model.safetensors"]["sha256"]
     assert (extra["weights"], extra["iterations"]) == ("ema", 2)

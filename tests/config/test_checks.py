@@ -34,7 +34,15 @@ from fairness_core.errors import ConfigError
         (["finetune.steps=[12, 11]"], "finetune.steps: the first must not exceed the last"),
         (["finetune.gradient_steps=10"], "finetune.gradient_steps: must be at most the fewest "
          "sampling steps, 9; given 10"),
-        (["finetune.train_text_encoder=false"], "nothing is trained"),
+        (["finetune.train_text_encoder=false"], "nothing is trained: set train_text_encoder or "
+         "train_unet to true, or soft_tokens to a number above 0"),
+        (["finetune.soft_tokens=5"], "finetune.soft_tokens: must be 0 beside LoRA weights: the two "
+         "are published as separate files, either of which loads alone and is then not what was "
+         "trained; given 5; set it to 0, or train_text_encoder to false"),
+        (["finetune.soft_tokens=5", "finetune.train_unet=true"],
+         "or train_text_encoder and train_unet to false"),
+        (["finetune.soft_tokens=5", "finetune.train_unet=true",
+          "finetune.train_text_encoder=false"], "or train_unet to false"),
     ],
 )  # fmt: skip
 def test_values_must_fit_together(repository, overrides, message):
@@ -54,6 +62,10 @@ def test_values_must_fit_together(repository, overrides, message):
         ["finetune.steps=[9, 9]"],
         ["finetune.iterations=25"],
         ["finetune.train_text_encoder=false", "finetune.train_unet=true"],
+        ["finetune.train_unet=true"],
+        ["finetune.train_text_encoder=false", "finetune.soft_tokens=1"],
+        ["finetune.alpha=16"],
+        ["finetune.alpha=0.5"],
         ["finetune.align=[race]"],
         ["finetune.align=[age]", "finetune.factor1.age=0.6", "finetune.factor2.age=0.3"],
         ["attributes.gender.target=[0.3, 0.7]"],

@@ -179,7 +179,7 @@ def test_files_that_are_no_parameter_files(tmp_path):
 def test_the_json_schema_has_every_value_with_its_range():
     definitions = schema()["$defs"]
     assert definitions["Finetune"]["properties"]["rank"] == {
-        "description": "LoRA rank = alpha",
+        "description": "LoRA rank",
         "maximum": 1024,
         "minimum": 1,
         "title": "Rank",

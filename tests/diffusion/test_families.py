@@ -23,6 +23,7 @@ from fairness_core.diffusion import (
     LoraSpec,
     accumulate_gradient,
     add_lora,
+    add_soft_tokens,
     decode,
     disabled,
     encode_prompts,
@@ -68,8 +69,11 @@ def stock_pipeline(folder: Path, stack: DiffusionStack) -> Any:
     )
 
 
-def stock_images(pipeline: Any, stack: DiffusionStack, noise: Tensor) -> Tensor:
-    """What the stock pipeline makes of the noise, in [-1, 1]; everything at its defaults."""
+def stock_images(pipeline: Any, stack: DiffusionStack, noise: Tensor, before: str = "") -> Tensor:
+    """What the stock pipeline makes of the noise, in [-1, 1]; everything at its defaults.
+
+    ``before`` stands before every prompt.
+    """
     pipeline.set_progress_bar_config(disable=True)
     options: dict[str, Any] = {"guidance_scale": GUIDANCE, "num_inference_steps": STEPS}
     if type(pipeline).__name__ == "FluxPipeline":
@@ -77,7 +81,7 @@ def stock_images(pipeline: Any, stack: DiffusionStack, noise: Tensor) -> Tensor:
     elif getattr(pipeline, "text_encoder_3", None) is not None:
         options["max_sequence_length"] = T5_LENGTH
     images = pipeline(
-        PROMPTS,
+        [before + prompt for prompt in PROMPTS],
         latents=noise,
         height=stack.image_size,
         width=stack.image_size,
@@ -330,6 +334,15 @@ def test_t5_is_never_adapted(loaded: Loaded) -> None:
     stack = adapted(loaded("flux"))
     assert not any(p.requires_grad for p in stack.text_encoder_2.parameters())
     assert {name.split(".")[0] for name in trainable(stack)} == {"text_encoder", "transformer"}
+
+
+@pytest.mark.parametrize("name", ["sdxl", "sd3-without-t5", "flux"])
+def test_soft_tokens_are_refused_beside_several_outputs(loaded: Loaded, name: str) -> None:
+    stack = loaded(name)
+    pipeline = stack.family.pipeline.__name__
+    with pytest.raises(ModelError, match=f"Soft tokens are for.*{pipeline}.*LoRA weights instead"):
+        add_soft_tokens(stack, 5, generator=torch.Generator())
+    assert not trainable(stack)
 
 
 def changed_index(folder: Path, target: Path, **entries: Any) -> Path:

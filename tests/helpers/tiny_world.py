@@ -15,7 +15,14 @@ from torch import Tensor
 
 from fairness_core.attributes import AttributeSpace
 from fairness_core.classifiers import AttributeClassifier, build
-from fairness_core.diffusion import DiffusionStack, LoraSpec, add_lora, decode, trainable
+from fairness_core.diffusion import (
+    DiffusionStack,
+    LoraSpec,
+    add_lora,
+    add_soft_tokens,
+    decode,
+    trainable,
+)
 from fairness_core.embeddings import (
     FaceBank,
     FaceEmbedder,
@@ -194,13 +201,15 @@ def tiny_models(
     *,
     text_encoder: bool = True,
     unet: bool = False,
+    soft_tokens: int = 0,
     detector: FaceDetector | None = None,
     trained: bool = True,
     double: bool = False,
 ) -> Models:
     """A fresh copy of the diffusion model with adapters of rank 2; the judges are shared.
 
-    With ``trained`` the adapters are as after some training: B is not zero. With ``double``
+    With ``soft_tokens`` it has that many of them and no other adapters. With ``trained`` the
+    adapters are as after some training: B is not zero, the tokens are no words. With ``double``
     everything but the encoders is float64: the classifier's kinks turn float32's rounding into
     differences of up to 1e-4 between gradients that are equal.
     """
@@ -213,15 +222,18 @@ def tiny_models(
         scheduler=copy.deepcopy(stack.scheduler),
     )
     source = torch.Generator().manual_seed(2)
-    add_lora(
-        fresh,
-        text_encoder=LoraSpec(2) if text_encoder else None,
-        unet=LoraSpec(2) if unet else None,
-        generator=source,
-    )
+    if soft_tokens:
+        add_soft_tokens(fresh, soft_tokens, generator=source)
+    else:
+        add_lora(
+            fresh,
+            text_encoder=LoraSpec(2) if text_encoder else None,
+            unet=LoraSpec(2) if unet else None,
+            generator=source,
+        )
     if trained:
         for name, parameter in trainable(fresh).items():
-            if ".lora_B." in name:
+            if ".lora_A." not in name:
                 parameter.data = 0.1 * torch.randn(parameter.shape, generator=source)
     if double:
         for network in (fresh.text_encoder, fresh.unet):

@@ -12,9 +12,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from fairness_core.diffusion import DiffusionStack, LoraSpec, add_lora, lora_state, trainable
+from fairness_core.diffusion import (
+    DiffusionStack,
+    LoraSpec,
+    adapter_state,
+    add_lora,
+    add_soft_tokens,
+    trainable,
+)
 from fairness_core.errors import ModelError
-from fairness_core.export import load_bundle, weights_sha256, write_bundle
+from fairness_core.export import PLACEHOLDER, load_bundle, weights_sha256, write_bundle
 from fairness_core.runtime.distributed import World
 from fairness_core.training import Models, StepResult, training_step
 from tests.diffusion.test_families import (
@@ -29,6 +36,9 @@ from tests.helpers.close import EXACT, FLOAT32_SUM, assert_close
 from tests.helpers.tiny_families import copied, make_tiny
 from tests.helpers.tiny_world import TinyWorld, tiny_models, tiny_settings
 
+# Neither rank, so that a loader that takes alpha for the rank makes other images.
+ALPHA = 1.5
+
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
@@ -40,7 +50,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 def with_adapters(world: TinyWorld, stack: DiffusionStack) -> Models:
     """The stack, every adapter weight set, and the tiny world's judges."""
     generator = torch.Generator().manual_seed(2)
-    add_lora(stack, text_encoder=LoraSpec(2), unet=LoraSpec(3), generator=generator)
+    add_lora(stack, text_encoder=LoraSpec(2, ALPHA), unet=LoraSpec(3, ALPHA), generator=generator)
     with torch.no_grad():
         for parameter in trainable(stack).values():
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
@@ -61,8 +71,8 @@ def run(models: Models, world: World, **options: Any) -> StepResult:
     )
 
 
-def images(pipeline: Any, stack: DiffusionStack) -> Tensor:
-    return stock_images(pipeline, stack, noise_of(stack))
+def images(pipeline: Any, stack: DiffusionStack, before: str = "") -> Tensor:
+    return stock_images(pipeline, stack, noise_of(stack), before)
 
 
 @pytest.mark.parametrize("name", list(TINY))
@@ -85,7 +95,8 @@ def test_an_iteration_trains_what_stock_diffusers_loads(
     assert any(not torch.equal(p, before[weight]) for weight, p in trainable(stack).items())
 
     facts = {"base_sha256": weights_sha256(folders(name))}
-    write_bundle(tmp_path / "bundle", lora_state(stack), card="# card", facts=facts)
+    state = adapter_state(stack)
+    write_bundle(tmp_path / "bundle", state, card="# card", facts=facts, alpha=ALPHA)
     pipeline = stock_pipeline(folders(name), stack)
     untouched = images(pipeline, stack)
     pipeline.load_lora_weights(str(tmp_path / "bundle"))
@@ -97,6 +108,33 @@ def test_an_iteration_trains_what_stock_diffusers_loads(
     load_bundle(again, tmp_path / "bundle", base=facts["base_sha256"])
     assert_close(our_images(again, noise_of(again)), trained, FLOAT32_SUM)
     assert not any(p.requires_grad for part in again.adaptable.values() for p in part.parameters())
+
+
+def test_soft_tokens_train_through_v_prediction_too(
+    tiny_world: TinyWorld, alone: World, folders: Callable[[str], Path], tmp_path: Path
+) -> None:
+    stack = DiffusionStack.load(folders("sd2"))
+    add_soft_tokens(stack, 3, generator=torch.Generator().manual_seed(2))
+    run(dataclasses.replace(tiny_models(tiny_world), stack=stack), alone)
+    # No soft token stands in the empty prompt, whose branch has no backward pass.
+    assert stack.calls.backwards == 3 * 2
+    (tokens,) = trainable(stack).values()
+    assert (tokens.grad.norm(dim=1) > 0).all()
+    torch.optim.AdamW([tokens], lr=1.0).step()
+
+    write_bundle(tmp_path / "bundle", adapter_state(stack), card="# card", facts={})
+    pipeline = stock_pipeline(folders("sd2"), stack)
+    untouched = images(pipeline, stack)
+    pipeline.load_textual_inversion(str(tmp_path / "bundle"), local_files_only=True)
+    trained = our_images(stack, noise_of(stack))
+    assert_close(images(pipeline, stack, f"{PLACEHOLDER} "), trained, FLOAT32_SUM)
+    assert (trained - untouched).abs().max() > 0.01
+
+    again = DiffusionStack.load(folders("sd2"))
+    load_bundle(again, tmp_path / "bundle")
+    assert_close(our_images(again, noise_of(again)), trained, FLOAT32_SUM)
+    with pytest.raises(ModelError, match="Soft tokens are for models of one text encoder"):
+        load_bundle(DiffusionStack.load(folders("flux")), tmp_path / "bundle")
 
 
 def test_an_iteration_is_the_same_twice(
@@ -113,6 +151,6 @@ def test_a_bundle_of_another_class_is_refused(
     tiny_world: TinyWorld, folders: Callable[[str], Path], tmp_path: Path
 ) -> None:
     models = with_adapters(tiny_world, DiffusionStack.load(folders("sd2")))
-    write_bundle(tmp_path / "bundle", lora_state(models.stack), card="", facts={})
+    write_bundle(tmp_path / "bundle", adapter_state(models.stack), card="", facts={})
     with pytest.raises(ModelError, match="adapter is for a unet, which the model does not have"):
         load_bundle(DiffusionStack.load(folders("flux")), tmp_path / "bundle")

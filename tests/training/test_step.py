@@ -29,10 +29,11 @@ from tests.training.threads import in_threads
 
 PROMPT = "a photo of a nurse"
 STEPS = 4
-PARTS = {
+PARTS: dict[str, dict[str, Any]] = {
     "text encoder": {"text_encoder": True, "unet": False},
     "U-Net": {"text_encoder": False, "unet": True},
     "both": {"text_encoder": True, "unet": True},
+    "soft tokens": {"soft_tokens": 3},
 }
 
 
@@ -76,7 +77,7 @@ def flat(gradient: dict[str, Tensor]) -> dict[str, Tensor]:
     return {"all": torch.cat([gradient[name].flatten() for name in sorted(gradient)])}
 
 
-def half_dark(world: TinyWorld, n: int, **parts: bool) -> BrightSpot:
+def half_dark(world: TinyWorld, n: int, **parts: Any) -> BrightSpot:
     """A detector that finds no face in some of the tuned images and in others of the originals."""
     models = tiny_models(world, **parts)
     images = original_images(models, PROMPT, make_noise(models, n), steps=STEPS, guidance=3.0)
@@ -85,7 +86,14 @@ def half_dark(world: TinyWorld, n: int, **parts: bool) -> BrightSpot:
 
 
 @pytest.mark.parametrize(
-    ("part", "guidance"), [("text encoder", 3.0), ("U-Net", 3.0), ("both", 3.0), ("both", 1.0)]
+    ("part", "guidance"),
+    [
+        ("text encoder", 3.0),
+        ("U-Net", 3.0),
+        ("both", 3.0),
+        ("both", 1.0),
+        ("soft tokens", 3.0),
+    ],
 )
 def test_gradient_is_that_of_a_plain_graph(
     tiny_world: TinyWorld, alone: World, part: str, guidance: float
@@ -231,6 +239,7 @@ def test_originals_are_the_frozen_models_and_leave_the_adapters_alone(
         ("U-Net", None, False, 126, 42),
         ("text encoder", 5, False, 94, 10),
         ("both", 5, True, 52, 10),
+        ("soft tokens", 5, False, 89, 5),
     ],
 )
 def test_network_calls_are_those_of_the_table(
@@ -244,7 +253,8 @@ def test_network_calls_are_those_of_the_table(
 ) -> None:
     """Method, §3: calls per image and iteration at S = 21 with guidance.
 
-    Training the text encoder trains the empty prompt's embedding too, hence both branches.
+    Training the text encoder trains the empty prompt's embedding too, hence both branches; soft
+    tokens stand in the prompt only.
     """
     models = tiny_models(tiny_world, **PARTS[part])
     noise = make_noise(models, 2)
@@ -277,16 +287,21 @@ def test_a_batch_without_a_face_keeps_its_semantics(tiny_world: TinyWorld, alone
     assert all(bool(value.isfinite().all()) for value in gradient.values())
 
 
-@pytest.mark.parametrize("size", [2, 3])
-def test_processes_share_one_batch(tiny_world: TinyWorld, alone: World, size: int) -> None:
+@pytest.mark.parametrize(
+    ("part", "size"), [("text encoder", 2), ("text encoder", 3), ("soft tokens", 2)]
+)
+def test_processes_share_one_batch(
+    tiny_world: TinyWorld, alone: World, part: str, size: int
+) -> None:
     """Ragged shards; targets over all faces; sums that do not depend on who holds which row."""
-    detector = half_dark(tiny_world, 5)
-    models = tiny_models(tiny_world, detector=detector, double=True)
+    parts = PARTS[part]
+    detector = half_dark(tiny_world, 5, **parts)
+    models = tiny_models(tiny_world, **parts, detector=detector, double=True)
     settings, noise = tiny_settings(), make_noise(models, 5)
     whole, expected = run_step(models, settings, alone, noise)
 
     def work(world: World) -> tuple[StepResult, dict[str, Tensor]]:
-        own = tiny_models(tiny_world, detector=detector, double=True)
+        own = tiny_models(tiny_world, **parts, detector=detector, double=True)
         rows = world.shard(5)
         return run_step(own, settings, world, noise[rows.start : rows.stop])
 

@@ -39,6 +39,8 @@ class Family(ABC):
         network_targets: Layers of the network that get adapters.
         guided: Whether guidance mixes in a second call for the empty prompt (classifier-free
             guidance). Otherwise g is an input of the network, and there is no second call.
+        soft_prompted: Whether prompts may begin with soft tokens: there is one text encoder, and
+            nothing of it is read but its states.
     """
 
     pipeline: ClassVar[Any]
@@ -48,6 +50,7 @@ class Family(ABC):
     adapted: ClassVar[tuple[str, ...]] = ("text_encoder",)
     network_targets: ClassVar[tuple[str, ...]] = UNET_TARGETS
     guided: ClassVar[bool] = True
+    soft_prompted: ClassVar[bool] = False
 
     @classmethod
     def from_index(cls, index: Mapping[str, Any]) -> Family:

@@ -13,6 +13,7 @@ from transformers import CLIPTextModel
 from fairness_core.diffusion.conditioning import Conditioning
 from fairness_core.diffusion.encode import ids_and_mask
 from fairness_core.diffusion.families.base import Family, common_parts
+from fairness_core.diffusion.soft_prompt import prefix_ids
 
 if TYPE_CHECKING:
     from fairness_core.diffusion.stack import DiffusionStack
@@ -28,6 +29,7 @@ class StableDiffusion(Family):
         **common_parts(UNet2DConditionModel),
         "text_encoder": CLIPTextModel,
     }
+    soft_prompted = True
 
     @property
     def pipeline_options(self) -> dict[str, Any]:
@@ -59,7 +61,7 @@ class StableDiffusion(Family):
         The attention mask is passed only if the text encoder's configuration asks for it, as stock
         Stable Diffusion does.
         """
-        ids, mask = ids_and_mask(stack.tokenizer, prompts, stack.device)
+        ids, mask = ids_and_mask(stack.tokenizer, prompts, stack.device, prefix=prefix_ids(stack))
         wants_mask = getattr(stack.text_encoder.config, "use_attention_mask", False)
         states: Tensor = stack.text_encoder(
             ids, attention_mask=mask if wants_mask else None
