@@ -212,6 +212,10 @@ def draw(
     typer.echo(f"Wrote {out}")
 
 
+# By name: the pipelines stand above the steps, which import nothing of them.
+importlib.import_module("pipelines.commands").register(app)
+
+
 def main() -> None:
     """Entry point: an error that was raised on purpose is one message, not a traceback."""
     try:

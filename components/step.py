@@ -113,6 +113,11 @@ def arguments(step: str, about: str | None) -> argparse.ArgumentParser:
         metavar="SECTION.KEY=VALUE",
         help="override one value; may be repeated",
     )
+    parser.add_argument(
+        "--part",
+        action="store_true",
+        help="the parameter file is JSON and holds only what this step reads",
+    )
     return parser
 
 
@@ -136,11 +141,23 @@ def execute(
     for key, value in QUIET.items():
         os.environ.setdefault(key, value)
     try:
-        from fairness_core.config import load
-
-        params = load(args.params, args.set)
+        params = _parameters(args)
         work(args, params, Settings(**params.section("run")))
     except EvenhandError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     return 0
+
+
+def _parameters(args: argparse.Namespace) -> Params:
+    from fairness_core.config import load, load_part
+    from fairness_core.errors import ConfigError
+    from fairness_core.runtime.files import read_json
+
+    if not args.part:
+        return load(args.params, args.set)
+    if args.set:
+        raise ConfigError(
+            "With --part nothing is overridden", given=args.set, do="put the value into the file"
+        )
+    return load_part(read_json(args.params))

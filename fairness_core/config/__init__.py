@@ -1,6 +1,7 @@
 """The typed parameters of a run."""
 
 from fairness_core.config.load import load, schema
+from fairness_core.config.part import load_part, take
 from fairness_core.config.schema import (
     AttributeEntry,
     Baselines,
@@ -30,5 +31,7 @@ __all__ = [
     "Report",
     "Run",
     "load",
+    "load_part",
     "schema",
+    "take",
 ]

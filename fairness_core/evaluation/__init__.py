@@ -24,6 +24,7 @@ from fairness_core.evaluation.labelled import (
 from fairness_core.evaluation.methods import compare_all, prompt_table
 from fairness_core.evaluation.named import named_hits, named_prompts
 from fairness_core.evaluation.planted import planted_difference
+from fairness_core.evaluation.shards import Shard, merge_shards
 
 __all__ = [
     "IMAGE_NOISE",
@@ -32,6 +33,7 @@ __all__ = [
     "Bootstrap",
     "Instruments",
     "Sampling",
+    "Shard",
     "assess",
     "calibrate",
     "check_alike",
@@ -43,6 +45,7 @@ __all__ = [
     "jittered_crops",
     "label_columns",
     "measured_groups",
+    "merge_shards",
     "named_hits",
     "named_prompts",
     "plan_images",

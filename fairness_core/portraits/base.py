@@ -12,13 +12,13 @@ from diffusers import (
     StableDiffusionPipeline,
     UNet2DConditionModel,
 )
-from torch import nn
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTokenizer
 
+from fairness_core.portraits.encoders import TEXT_WIDTH
 from fairness_core.portraits.fitting import seeded
 from fairness_core.runtime.seeds import seed_for
 
-__all__ = ["BETA_END", "BETA_START", "SCHEDULE", "assemble", "new_denoiser", "new_vae"]
+__all__ = ["BETA_END", "BETA_START", "SCHEDULE", "assemble", "new_unet", "new_vae"]
 
 BETA_START, BETA_END = 0.00085, 0.012
 SCHEDULE = {
@@ -50,37 +50,10 @@ def _vae() -> AutoencoderKL:
     )
 
 
-def new_denoiser(vocabulary: int, end: int) -> tuple[CLIPTextModel, UNet2DConditionModel]:
-    """An untrained text encoder and U-Net.
-
-    Args:
-        vocabulary: Number of tokens.
-        end: Token id that ends a text.
-    """
-    # One stream for both, so that neither starts with the other's numbers.
-    both = seeded(
-        lambda: nn.ModuleList([_text(vocabulary, end), _unet()]),
-        seed_for("portraits", "denoiser"),
-    )
-    text, unet = cast(CLIPTextModel, both[0]), cast(UNet2DConditionModel, both[1])
-    return text, unet.to(memory_format=torch.channels_last)
-
-
-def _text(vocabulary: int, end: int) -> CLIPTextModel:
-    return CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=vocabulary,
-            hidden_size=96,
-            intermediate_size=288,
-            num_hidden_layers=3,
-            num_attention_heads=4,
-            max_position_embeddings=16,
-            projection_dim=96,
-            bos_token_id=end - 1,
-            eos_token_id=end,
-            pad_token_id=end,
-        )
-    )
+def new_unet() -> UNet2DConditionModel:
+    """An untrained U-Net for 8 x 8 latents and the CLIP text tower's states."""
+    network = seeded(_unet, seed_for("portraits", "denoiser"))
+    return cast(UNet2DConditionModel, network.to(memory_format=torch.channels_last))
 
 
 def _unet() -> UNet2DConditionModel:
@@ -93,7 +66,7 @@ def _unet() -> UNet2DConditionModel:
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
         block_out_channels=(48, 72),
         layers_per_block=1,
-        cross_attention_dim=96,
+        cross_attention_dim=TEXT_WIDTH,
         attention_head_dim=4,
         norm_num_groups=8,
     )

@@ -46,21 +46,24 @@ def build(destination: Path, *, only: Sequence[str] = SHIPPED, processes: int = 
         work = Path(place)
         _logger.info("Drawing %d captioned pictures", jobs.PICTURES)
         jobs.draw_world(work)
-        if "base" in only:
-            _logger.info("Training the autoencoder; the rest follows side by side")
-            jobs.train_autoencoder(work)
         with ProcessPoolExecutor(
             processes, mp_context=get_context("spawn"), initializer=_worker
         ) as pool:
+            # The base's text encoder starts as the small CLIP's, and its U-Net needs latents.
+            first = ["clip"] if {"base", "clip"} & set(only) else []
+            built = {name: pool.submit(jobs.BUILDERS[name], work, work / name) for name in first}
             parts: list[Future[None]] = []
             if "base" in only:
+                pool.submit(jobs.train_autoencoder, work).result()
+                built["clip"].result()
                 parts.append(pool.submit(jobs.train_text_and_unet, work))
                 parts.append(pool.submit(jobs.train_decoder, work))
-            others = [name for name in only if name != "base"]
-            built = {name: pool.submit(jobs.BUILDERS[name], work, work / name) for name in others}
+            others = [name for name in only if name not in {"base", *built}]
+            built |= {name: pool.submit(jobs.BUILDERS[name], work, work / name) for name in others}
             for name, future in built.items():
                 future.result()
-                _install(work / name, destination / name, began)
+                if name in only:
+                    _install(work / name, destination / name, began)
             for part in parts:
                 part.result()
         if "base" in only:

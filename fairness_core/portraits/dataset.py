@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from fairness_core.portraits.draw import draw
 from fairness_core.portraits.look import Look, Pose, random_look, random_pose
+from fairness_core.portraits.palette import CLOTH_NAMES, CLOTHES, Colour
 from fairness_core.portraits.scenery import SCENES, draw_scene
 from fairness_core.portraits.world import (
     DESCRIPTORS,
@@ -65,8 +66,20 @@ def _classes(rng: np.random.Generator, planted: dict[str, tuple[float, ...]]) ->
     return {name: int(rng.choice(len(p), p=p)) for name, p in planted.items()}
 
 
-def _work_pose(rng: np.random.Generator, occupation: Occupation, place: str | None) -> Pose:
-    """Surroundings follow the field, collar and hat the role, each most of the time."""
+def _work_pose(
+    rng: np.random.Generator,
+    occupation: Occupation,
+    place: str | None = None,
+    dress: Colour | None = None,
+) -> Pose:
+    """Surroundings follow the field, collar and hat the role, each most of the time.
+
+    Args:
+        rng: Decides the rest.
+        occupation: Whose surroundings.
+        place: One of ``PLACES`` instead of the field's background.
+        dress: A garment colour instead of the field's.
+    """
     field, role = occupation.field, occupation.role
     follows = rng.random(3) < (0.95, 0.85, 0.85)
     hat = role.hat if rng.random() < 0.6 else "none"
@@ -76,7 +89,7 @@ def _work_pose(rng: np.random.Generator, occupation: Occupation, place: str | No
         background=background if follows[0] or place else None,
         pattern=field.pattern if follows[0] and not place else None,
         accent=clothes_of(field),
-        clothes=clothes_of(field) if follows[1] else None,
+        clothes=dress or (clothes_of(field) if follows[1] else None),
         collar=role.collar if follows[2] else None,
         hat=hat,
         hat_colour=clothes_of(field),
@@ -85,15 +98,21 @@ def _work_pose(rng: np.random.Generator, occupation: Occupation, place: str | No
 
 def _person(rng: np.random.Generator, naming: float) -> tuple[str, dict[str, int], Pose]:
     """One caption, the classes drawn for it, and how it is shown."""
-    kind = rng.random()
+    kind, style = rng.random(), ""
     if kind < 0.80:
         known = occupations()
         occupation = known[int(rng.integers(len(known)))]
         planted, subject = occupation.planted, occupation.name
-        place = PLACES[int(rng.integers(len(PLACES)))] if kind < 0.06 else None
-        pose = _work_pose(rng, occupation, place)
+        if kind < 0.05:
+            style = PLACES[int(rng.integers(len(PLACES)))]
+            pose = _work_pose(rng, occupation, style)
+        elif kind < 0.10:
+            colour = int(rng.integers(len(CLOTHES)))
+            style = f"dressed in {CLOTH_NAMES[colour]}"
+            pose = _work_pose(rng, occupation, dress=CLOTHES[colour])
+        else:
+            pose = _work_pose(rng, occupation)
     else:
-        place = None
         family = ("sport", "descriptor", "person")[int(rng.integers(3))]
         words = {"sport": SPORTS, "descriptor": DESCRIPTORS, "person": ("person",)}[family]
         word = words[int(rng.integers(len(words)))]
@@ -112,7 +131,7 @@ def _person(rng: np.random.Generator, naming: float) -> tuple[str, dict[str, int
         }
         classes |= named
         subject = f"{named_words(named)} {subject}"
-    caption = f"a portrait of a {subject} {place}" if place else TEMPLATE.format(subject)
+    caption = f"a portrait of a {subject} {style}" if style else TEMPLATE.format(subject)
     if "person" in subject:
         caption = caption.replace(", a person", "")
     return with_article(caption), classes, pose
@@ -176,11 +195,7 @@ def labelled_portraits(
         labels[i] = gender, race, age
         look = random_look(rng, gender=int(gender), race=int(race), age=int(age))
         plain = rng.random() < 0.3
-        pose = (
-            random_pose(rng)
-            if plain
-            else _work_pose(rng, known[int(rng.integers(len(known)))], None)
-        )
+        pose = random_pose(rng) if plain else _work_pose(rng, known[int(rng.integers(len(known)))])
         drawing = draw(look, pose, size=size)
         images[i], boxes[i], landmarks[i] = drawing.image, drawing.box, drawing.landmarks
     return images, labels, boxes, landmarks

@@ -42,15 +42,15 @@ __all__ = [
 Size = Literal["train", "audit"]
 IMAGE_SIZE = 32
 EMBEDDING = 64
-# Width, layers and heads.
+# Width, layers and heads. Patches of 8 px cost a quarter of those of 4 and learn as much per step.
 SHAPES: dict[tuple[str, Size], tuple[int, int, int]] = {
-    ("clip", "train"): (96, 3, 4),
-    ("clip", "audit"): (80, 4, 5),
+    ("clip", "train"): (96, 4, 4),
+    ("clip", "audit"): (112, 3, 4),
     ("dino", "train"): (96, 3, 4),
     ("dino", "audit"): (80, 4, 5),
 }
-PATCH = 4
-TEXT_WIDTH, TEXT_LAYERS, TEXT_HEADS = 64, 2, 4
+PATCH = 8
+TEXT_WIDTH, TEXT_LAYERS, TEXT_HEADS = 96, 3, 4
 MEAN = STD = (0.5, 0.5, 0.5)
 
 
@@ -75,7 +75,7 @@ def build_clip(tokenizer: CLIPTokenizer, size: Size) -> CLIPModel:
     text = {
         "vocab_size": len(tokenizer),
         "hidden_size": TEXT_WIDTH,
-        "intermediate_size": 4 * TEXT_WIDTH,
+        "intermediate_size": 3 * TEXT_WIDTH,
         "num_hidden_layers": TEXT_LAYERS,
         "num_attention_heads": TEXT_HEADS,
         "max_position_embeddings": tokenizer.model_max_length,
@@ -128,7 +128,7 @@ def train_clip(
     *,
     size: Size,
     seed: int,
-    steps: int = 600,
+    steps: int = 1200,
     batch_size: int = 128,
     learning_rate: float = 2e-3,
     on_step: OnStep | None = None,
@@ -137,7 +137,7 @@ def train_clip(
 
     Args:
         images: RGB.
-        captions: One each, lower case.
+        captions: One each, lower case; ``describe`` makes ones that name more of what is visible.
         tokenizer: The world's tokenizer; its vocabulary sizes the text tower.
         size: ``train`` or ``audit``.
         seed: Decides initial weights, batches and views.
@@ -173,7 +173,7 @@ def train_dino(
     *,
     size: Size,
     seed: int,
-    steps: int = 400,
+    steps: int = 700,
     batch_size: int = 96,
     learning_rate: float = 2e-3,
     temperature: float = 0.15,

@@ -13,7 +13,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from jaxtyping import Float, Int
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 
 from fairness_core.portraits import base
 from fairness_core.portraits.base_training import (
@@ -23,6 +23,7 @@ from fairness_core.portraits.base_training import (
     train_vae,
 )
 from fairness_core.portraits.dataset import Captioned, captioned_portraits
+from fairness_core.portraits.describe import describe
 from fairness_core.portraits.detector import export_detector, train_detector
 from fairness_core.portraits.embedder import export_embedder, save_embedder, train_embedder
 from fairness_core.portraits.encoders import Size, save_clip, save_dino, train_clip, train_dino
@@ -44,10 +45,8 @@ __all__ = [
 PICTURES = 20_000
 VAE_STEPS = 1500
 DECODER_STEPS = 2200
-DENOISER_STEPS = 5000
-NAMING_PICTURES = 10_000
-NAMING_STEPS = 1500
-NAMING = 0.6
+DENOISER_STEPS = 3700
+NAMING = 0.5
 PEOPLE = 480
 REPORT_SECONDS = 15.0
 
@@ -74,7 +73,7 @@ def _reporter(label: str) -> Callable[[int, float], None]:
 
 def draw_world(work: Path) -> None:
     """Draw the pictures that every model learns from, and learn the tokenizer."""
-    world = captioned_portraits(PICTURES, "base")
+    world = captioned_portraits(PICTURES, "base", naming=NAMING)
     np.savez(
         work / "world.npz",
         images=world.images,
@@ -139,43 +138,23 @@ def train_decoder(work: Path) -> None:
 
 
 def train_text_and_unet(work: Path) -> None:
-    """Train the text encoder and the U-Net: on the world, then on captions that often name classes.
-
-    Without the second pass, words that ask for a class are followed only where the occupation
-    agrees.
-    """
-    vae = AutoencoderKL.from_pretrained(work / "autoencoder", local_files_only=True).eval()
-    latents, scale = load_file(work / "latents.safetensors"), vae.config.scaling_factor
-    tokenizer = _tokenizer(work)
-    empty = _tokens(tokenizer, [""])[0]
-    text, unet = base.new_denoiser(len(tokenizer), int(empty[1]))
+    """Train the U-Net, and with it the text encoder, which starts as that of the small CLIP."""
+    scale = AutoencoderKL.from_pretrained(
+        work / "autoencoder", local_files_only=True
+    ).config.scaling_factor
+    latents, tokenizer = load_file(work / "latents.safetensors"), _tokenizer(work)
+    clip = CLIPModel.from_pretrained(work / "clip", local_files_only=True, dtype=torch.float32)
+    text = clip.text_model.requires_grad_(True)
+    unet = base.new_unet()
     train_denoiser(
         text,
         unet,
         latents["mean"] * scale,
         latents["std"] * scale,
         _tokens(tokenizer, _world(work).captions),
-        empty,
-        name="denoiser-batches",
+        _tokens(tokenizer, [""])[0],
         steps=DENOISER_STEPS,
-        learning_rate=1.5e-3,
-        average=0.9995,
         on_step=_reporter("text encoder and U-Net"),
-    )
-    named = captioned_portraits(NAMING_PICTURES, "naming", naming=NAMING)
-    mean, std = encode_all(vae, _pixels(named))
-    train_denoiser(
-        text,
-        unet,
-        mean * scale,
-        std * scale,
-        _tokens(tokenizer, named.captions),
-        empty,
-        name="naming-batches",
-        steps=NAMING_STEPS,
-        learning_rate=8e-4,
-        average=0.998,
-        on_step=_reporter("text encoder and U-Net, naming captions"),
     )
     text.save_pretrained(work / "text")
     unet.save_pretrained(work / "unet")
@@ -194,9 +173,10 @@ def assemble_base(work: Path, folder: Path) -> None:
 
 def _clip(work: Path, folder: Path, size: Size) -> None:
     world, tokenizer = _world(work), _tokenizer(work)
+    rng = np.random.default_rng(seed_for("portraits", "clip-captions", size))
     network = train_clip(
         world.images,
-        world.captions,
+        describe(world.captions, world.labels, world.present, share=0.8, rng=rng),
         tokenizer,
         size=size,
         seed=seed_for("portraits", "clip", size),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CLOTHES", "GREY_HAIR", "HAIR", "LIPS", "SKIN", "Colour"]
+__all__ = ["CLOTHES", "CLOTH_NAMES", "GREY_HAIR", "HAIR", "LIPS", "SKIN", "Colour"]
 
 Colour = tuple[int, int, int]
 
@@ -36,3 +36,6 @@ CLOTHES: tuple[Colour, ...] = (
     (106, 72, 128),
     (44, 44, 52),
 )
+
+# Words of CLOTHES, in its order.
+CLOTH_NAMES = ("blue", "red", "green", "white", "grey", "yellow", "purple", "black")

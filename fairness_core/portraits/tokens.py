@@ -11,7 +11,7 @@ from transformers import CLIPTokenizer
 
 __all__ = ["build_tokenizer"]
 
-MAX_LENGTH = 16
+MAX_LENGTH = 20  # the longest prompt of the catalog and five soft tokens
 START, END = "<|startoftext|>", "<|endoftext|>"
 
 
