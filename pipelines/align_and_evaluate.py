@@ -21,6 +21,7 @@ STEPS = (
     "finetune",
     "publish",
     "generate_images",
+    "generate_baselines",
     "evaluate_bias",
     "report",
 )
@@ -38,6 +39,7 @@ def build(placement: Placement, shards: int) -> BaseComponent:
         finetune_parameters: str,
         publish_parameters: str,
         generate_images_parameters: str,
+        generate_baselines_parameters: str,
         evaluate_bias_parameters: str,
         report_parameters: str,
     ) -> None:
@@ -61,6 +63,7 @@ def build(placement: Placement, shards: int) -> BaseComponent:
             measure_and_report(
                 {
                     "generate_images": generate_images_parameters,
+                    "generate_baselines": generate_baselines_parameters,
                     "evaluate_bias": evaluate_bias_parameters,
                     "report": report_parameters,
                 },

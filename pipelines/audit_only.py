@@ -12,7 +12,13 @@ from pipelines.resources import Placement
 __all__ = ["INPUTS", "NAME", "STEPS", "build"]
 
 NAME = "evenhand-audit-only"
-STEPS = ("generate_prompts", "generate_images", "evaluate_bias", "report")
+STEPS = (
+    "generate_prompts",
+    "generate_images",
+    "generate_baselines",
+    "evaluate_bias",
+    "report",
+)
 INPUTS = ("classifiers", "finetuned", "bundle")
 
 
@@ -26,6 +32,7 @@ def build(placement: Placement, shards: int) -> BaseComponent:
         bundle_uri: str,
         generate_prompts_parameters: str,
         generate_images_parameters: str,
+        generate_baselines_parameters: str,
         evaluate_bias_parameters: str,
         report_parameters: str,
     ) -> None:
@@ -45,6 +52,7 @@ def build(placement: Placement, shards: int) -> BaseComponent:
             measure_and_report(
                 {
                     "generate_images": generate_images_parameters,
+                    "generate_baselines": generate_baselines_parameters,
                     "evaluate_bias": evaluate_bias_parameters,
                     "report": report_parameters,
                 },

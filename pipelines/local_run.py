@@ -37,6 +37,7 @@ RESULTS = {
     ("publish", "bundle"): "artifacts/bundle",
     ("merge-images", "images"): "artifacts/images/base",
     ("merge-images-2", "images"): "artifacts/images/aligned",
+    ("generate-baselines", "baselines"): "artifacts/baselines",
     ("evaluate-bias", "evaluation"): "artifacts/evaluation",
     ("evaluate-bias", "metrics"): "metrics/evaluation.json",
     ("report", "folder"): "artifacts/report",

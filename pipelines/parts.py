@@ -8,6 +8,7 @@ from typing import Any
 from kfp import dsl
 
 from components.evaluate_bias.component import evaluate_bias
+from components.generate_baselines.component import generate_baselines
 from components.generate_images.component import generate_images, merge_images
 from components.report.component import report
 from pipelines.resources import Placement
@@ -51,16 +52,23 @@ def images_of(
 def measure_and_report(
     parameters: dict[str, Any], inputs: Measured, placement: Placement, shards: int
 ) -> None:
-    """Sample both models, measure them, write the report."""
+    """Sample both models and the baselines, measure them, write the report."""
     images = {
         model: images_of(model, parameters["generate_images"], inputs, placement, shards)
         for model in ("base", "aligned")
     }
+    others = generate_baselines(
+        parameters=parameters["generate_baselines"],
+        prompts=inputs.prompts,
+        classifiers=inputs.classifiers,
+    )
+    placement.apply(others, "generate_baselines", "Sample baselines")
     evaluated = evaluate_bias(
         parameters=parameters["evaluate_bias"],
         prompts=inputs.prompts,
         classifiers=inputs.classifiers,
         **images,
+        baselines=others.outputs["baselines"],
     )
     placement.apply(evaluated, "evaluate_bias", "Evaluate bias")
     reported = report(

@@ -57,6 +57,7 @@ PROFILES: Mapping[str, Mapping[str, Resources]] = {
         "calibrate_classifier": Resources("2", "6Gi", shared="1Gi", seconds=2 * HOUR),
         "finetune": Resources("2", "8Gi", shared="1Gi", seconds=6 * HOUR, retries=5),
         "generate_images": Resources("2", "4Gi", shared="1Gi", seconds=2 * HOUR, retries=4),
+        "generate_baselines": Resources("2", "4Gi", shared="1Gi", seconds=4 * HOUR, retries=4),
         "evaluate_bias": Resources("2", "6Gi", shared="1Gi", seconds=2 * HOUR),
     },
     "gpu": COMMON
@@ -64,6 +65,7 @@ PROFILES: Mapping[str, Mapping[str, Resources]] = {
         "calibrate_classifier": Resources("8", "32Gi", 1, "8Gi", 6 * HOUR),
         "finetune": Resources("8", "64Gi", 1, "16Gi", 72 * HOUR, retries=10),
         "generate_images": Resources("8", "32Gi", 1, "8Gi", 12 * HOUR, retries=6),
+        "generate_baselines": Resources("8", "32Gi", 1, "8Gi", 24 * HOUR, retries=6),
         "evaluate_bias": Resources("8", "32Gi", 1, "8Gi", 6 * HOUR),
     },
 }

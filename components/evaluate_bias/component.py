@@ -1,4 +1,4 @@
-"""Pipeline task: what is measured of base and aligned."""
+"""Pipeline task: what is measured of base, aligned and baselines."""
 
 from kfp.dsl import ClassificationMetrics, Dataset, Input, Metrics, Model, Output
 
@@ -14,11 +14,12 @@ def evaluate_bias(
     classifiers: Input[Model],
     base: Input[Dataset],
     aligned: Input[Dataset],
+    baselines: Input[Dataset],
     evaluation: Output[Dataset],
     metrics: Output[Metrics],
     changes: Output[ClassificationMetrics],
 ) -> None:
-    """Measure both models; ``changes`` counts the class of an image before and after."""
+    """Measure all models; ``changes`` counts the class of an image before and after."""
     from components.evaluate_bias.changes import class_changes
     from components.evaluate_bias.main import main
     from components.task import log_figures, run_step
@@ -30,6 +31,7 @@ def evaluate_bias(
         classifiers=classifiers.path,
         base=base.path,
         aligned=aligned.path,
+        baselines=baselines.path,
         out=evaluation.path,
         metrics=metrics.path,
     )

@@ -77,7 +77,8 @@ def test_a_changed_value_changes_its_readers_alone(repository):
         ("finetune.learning_rate=0.001", {"finetune", "publish"}),
         ("evaluate_bias.bootstrap=200", {"evaluate_bias"}),
         ("run.name=other", set()),
-        ("generate_images.steps=3", {"generate_images"}),
+        ("generate_images.steps=3", {"generate_images", "generate_baselines"}),
+        ("baselines.methods=[intervention]", {"generate_baselines"}),
     ):
         after = arguments("align-and-evaluate", load(path, [override]))
         changed = {

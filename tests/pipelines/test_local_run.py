@@ -12,6 +12,7 @@ import yaml
 from components.calibrate_classifier.main import main as calibrate_classifier
 from components.evaluate_bias.main import main as evaluate_bias
 from components.finetune.main import main as finetune
+from components.generate_baselines.main import main as generate_baselines
 from components.generate_images.main import main as generate_images
 from components.generate_prompts.main import main as generate_prompts
 from components.publish.main import main as publish
@@ -28,7 +29,7 @@ SHARDS = 2
 STEPS = {
     "generate-prompts": 1, "calibrate-classifier": 1, "finetune": 1, "publish": 1,
     "generate-images": SHARDS, "merge-images": 1, "generate-images-2": SHARDS, "merge-images-2": 1,
-    "evaluate-bias": 1, "report": 1, "finish": 1,
+    "generate-baselines": 1, "evaluate-bias": 1, "report": 1, "finish": 1,
 }  # fmt: skip
 
 
@@ -52,6 +53,7 @@ def plain(tmp_path_factory, repository):
     }  # fmt: skip
     params["calibrate_classifier"] |= {"images": 100, "epochs": 1, "audit_epochs": 1}
     params["generate_images"] |= {"steps": 2, "batch_size": 4}
+    params["baselines"]["methods"] = ["intervention"]
     params["evaluate_bias"] |= {"bootstrap": 100, "batch_size": 8}
     path.write_text(yaml.safe_dump(params, sort_keys=False))
     before = os.getcwd()
@@ -61,6 +63,7 @@ def plain(tmp_path_factory, repository):
             assert step([]) == 0
         assert generate_images(["--model", "base"]) == 0
         assert generate_images(["--model", "aligned"]) == 0
+        assert generate_baselines([]) == 0
         assert evaluate_bias([]) == 0
         assert report([]) == 0
     finally:
@@ -113,10 +116,11 @@ def test_adapters_bundle_and_images_are_those_of_the_command_lines(plain, piped)
             "evaluation/quality.parquet",
         ],
     )
-    images = plain / "artifacts/images"
-    pictures = [path.relative_to(images).as_posix() for path in images.rglob("*.png")]
-    assert len(pictures) == 2 * (2 * 4 + 2 * 2)
-    same_bytes(images, out / "artifacts/images", pictures)
+    for place, models in (("artifacts/images", 2), ("artifacts/baselines", 1)):
+        images = plain / place
+        pictures = [path.relative_to(images).as_posix() for path in images.rglob("*.png")]
+        assert len(pictures) == models * (2 * 4 + 2 * 2)
+        same_bytes(images, out / place, pictures)
 
 
 def without_seconds(value):
