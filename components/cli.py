@@ -5,25 +5,34 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fairness_core.errors import ConfigError, EvenhandError
+
+if TYPE_CHECKING:
+    from fairness_core.runtime.registry import Registry
 
 __all__ = ["app", "main"]
 
 STEPS = (
     "generate_prompts",
     "calibrate_classifier",
+    "build_bank",
     "finetune",
     "publish",
     "generate_images",
     "generate_baselines",
     "evaluate_bias",
     "report",
+    "gate",
     "check_portraits",
+    "audit",
 )
+
+PRESETS = Path("presets")
+PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -75,7 +84,7 @@ def _tracking() -> str:
     return f"{store} (mlflow ui --backend-store-uri sqlite:///mlflow.db)"
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(context_settings=PASSED_ON)
 def step(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help=", ".join(STEPS))],
@@ -89,6 +98,82 @@ def step(
     raise typer.Exit(status)
 
 
+@app.command(context_settings=PASSED_ON, add_help_option=False)
+def audit(context: typer.Context) -> None:
+    """Audit a model or a folder: --model DIR | --images DIR, --prompts FILE, --out DIR."""
+    step(context, "audit")
+
+
+@app.command(context_settings=PASSED_ON, add_help_option=False)
+def label(context: typer.Context) -> None:
+    """Label images on a local web page, by keyboard: --images DIR, --out CSV."""
+    raise typer.Exit(importlib.import_module("components.label.main").main(context.args))
+
+
+Who = Annotated[str, typer.Option(help="Who decides.")]
+Why = Annotated[str, typer.Option(help="Why; kept with the change.")]
+Parameters = Annotated[Path, typer.Option(help="Parameter file: gate.model is the model's name.")]
+
+
+@app.command()
+def promote(
+    by: Who,
+    reason: Why,
+    version: Annotated[int | None, typer.Option(help="[default: the candidate]")] = None,
+    params: Parameters = Path("params.yaml"),
+) -> None:
+    """Make a version that passed the gate the champion: a person's decision, kept in MLflow."""
+    change = _registry(params).promote(by=by, reason=reason, version=version)
+    typer.echo(f"Champion: version {change.after} (before: {change.before or 'none'})")
+
+
+@app.command()
+def rollback(by: Who, reason: Why, params: Parameters = Path("params.yaml")) -> None:
+    """Make the champion's predecessor the champion again, kept in MLflow."""
+    change = _registry(params).rollback(by=by, reason=reason)
+    typer.echo(f"Champion: version {change.after} (before: {change.before})")
+
+
+def _registry(params: Path) -> Registry:
+    from fairness_core.config import load
+    from fairness_core.runtime.registry import Registry
+
+    return Registry(load(params).gate.model)
+
+
+@app.command("plan-audit")
+def plan_audit(
+    half_width: Annotated[float, typer.Option(help="Half the interval's width wanted.")],
+    prompts: Annotated[int, typer.Option(min=1, help="Prompts.")],
+    attribute: Annotated[list[str], typer.Option(help="What is measured; several: jointly.")],
+    spread: Annotated[
+        float, typer.Option(min=0, help="SD of the bias over prompts; 0: these prompts only.")
+    ] = 0.0,
+    no_face_rate: Annotated[float, typer.Option(min=0, help="Share without a face.")] = 0.0,
+    params: Annotated[Path, typer.Option(help="Parameter file.")] = Path("params.yaml"),
+) -> None:
+    """Say how many images an audit needs for the precision wanted."""
+    from fairness_core.config import load
+    from fairness_core.metrics import fair_floor, group_name, plan_images_per_prompt
+
+    space = load(params).attribute_space.subset(attribute)
+    plan = plan_images_per_prompt(
+        half_width,
+        classes=space.n_cells,
+        prompts=prompts,
+        spread=spread,
+        no_face_rate=no_face_rate,
+    )
+    import numpy as np
+
+    floor = fair_floor(np.array([plan.images]), space.cell_target)
+    typer.echo(
+        f"For \u00b1{half_width:g} on {group_name(attribute)} at {prompts} prompts you need "
+        f"{plan.images} images each, {plan.total} in all (\u00b1{plan.half_width:.3f}); "
+        f"a fair sampler would score {floor:.3f} on as many."
+    )
+
+
 @app.command()
 def check(
     params: Annotated[Path, typer.Argument(help="Parameter file.")] = Path("params.yaml"),
@@ -98,6 +183,19 @@ def check(
 
     load(params)
     typer.echo(f"{params} is sound")
+
+
+@app.command()
+def presets(
+    folder: Annotated[Path, typer.Option(help="Folder of presets.")] = PRESETS,
+) -> None:
+    """List the presets, one line each."""
+    from fairness_core.config import read_presets
+
+    found = read_presets(folder)
+    width = max(len(preset.name) for preset in found)
+    for preset in found:
+        typer.echo(f"{preset.name:{width}}  {preset.about}")
 
 
 @app.command()
@@ -114,7 +212,7 @@ def experiments(
     ] = None,
     until: Annotated[str | None, typer.Option(help="Last stage to run [default: all].")] = None,
     params: Annotated[Path, typer.Option(help="Parameter file below all.")] = Path("params.yaml"),
-    folder: Annotated[Path, typer.Option(help="Where presets are.")] = Path("presets"),
+    folder: Annotated[Path, typer.Option(help="Folder of presets.")] = PRESETS,
     pipeline: Annotated[Path, typer.Option(help="The stages.")] = Path("dvc.yaml"),
 ) -> None:
     """Run presets with several seeds, one after another; finished ones are skipped."""
@@ -222,7 +320,7 @@ def main() -> None:
         app()
     except EvenhandError as error:
         typer.echo(f"error: {error}", err=True)
-        sys.exit(1)
+        sys.exit(error.status)
 
 
 if __name__ == "__main__":

@@ -23,9 +23,9 @@ from typing import Any
 import yaml
 
 from components.stages import PLACES, Stage
-from fairness_core.config import load
-from fairness_core.errors import ArtifactError, ConfigError
-from fairness_core.runtime.artifacts import read_json, write_json
+from fairness_core.config import Preset, find_preset, load_preset, read_preset
+from fairness_core.errors import ArtifactError, ConfigError, GateError
+from fairness_core.runtime.artifacts import read_json, sha256_file, write_json
 from fairness_core.runtime.logs import get_logger
 
 __all__ = ["Experiment", "experiments", "run_experiment"]
@@ -36,10 +36,11 @@ TAIL = 30  # lines of a failed stage's log that are shown
 
 @dataclass(frozen=True)
 class Experiment:
-    """One set of parameters: names its folder and says what is laid over the parameter file."""
+    """One set of parameters: names its folder; single values are laid over the preset's."""
 
     name: str
-    overrides: tuple[str | Mapping[str, Any], ...]
+    preset: Preset
+    overrides: tuple[str, ...]
 
 
 def experiments(
@@ -58,14 +59,13 @@ def experiments(
         vary: ``section.key=[a, b]``: one experiment for each value, other keys as they are.
 
     Raises:
-        ConfigError: No such preset, not an overlay, or values that are no list.
+        ConfigError: No such preset, an unsound one, or values that are no list.
     """
     found = []
     for name in presets:
-        path = Path(name) if name.endswith((".yaml", ".yml")) else folder / f"{name}.yaml"
-        base: tuple[str | Mapping[str, Any], ...] = (_overlay(path), *overrides)
+        preset = _preset(name, folder)
         if not vary:
-            found.append(Experiment(path.stem, base))
+            found.append(Experiment(preset.name, preset, tuple(overrides)))
         for entry in vary:
             key, _, text = entry.partition("=")
             values = yaml.safe_load(text)
@@ -77,21 +77,16 @@ def experiments(
                 )
             for value in values:
                 said = "null" if value is None else str(value)
-                label = f"{path.stem}+{key.rpartition('.')[2]}={said}"
-                found.append(Experiment(label, (*base, f"{key}={json.dumps(value)}")))
+                label = f"{preset.name}+{key.rpartition('.')[2]}={said}"
+                given = (*overrides, f"{key}={json.dumps(value)}")
+                found.append(Experiment(label, preset, given))
     return found
 
 
-def _overlay(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(
-            "A preset cannot be read", given=path, do="name a file of presets/, without .yaml"
-        ) from error
-    if not isinstance(content, dict | None):
-        raise ConfigError("A preset is no mapping of sections", given=path)
-    return content or {}
+def _preset(name: str, folder: Path) -> Preset:
+    """A preset by its name, or a file of one's own."""
+    path = Path(name)
+    return read_preset(path) if path.suffix in (".yaml", ".yml") else find_preset(folder, name)
 
 
 def run_experiment(
@@ -125,7 +120,8 @@ def run_experiment(
     if until is not None and until not in names:
         raise ConfigError("There is no such stage", given=until, do=f"name one of {names}")
     chosen = stages[: names.index(until) + 1] if until else stages
-    values = load(params, [*experiment.overrides, f"run.seed={seed}"]).model_dump(mode="json")
+    overrides = [*experiment.overrides, f"run.seed={seed}"]
+    values = load_preset(params, experiment.preset, overrides).model_dump(mode="json")
     folder = out / experiment.name / f"seed-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
     text = yaml.safe_dump(values, sort_keys=False)
@@ -159,7 +155,13 @@ def _key(stage: Stage, values: Mapping[str, Any], made: Mapping[str, str]) -> st
         for output, key in made.items()
         if path == output or path.startswith(output + "/")
     )
-    text = json.dumps([stage.command, read, inputs], sort_keys=False)
+    # Files that the command names, such as the gate's policy; params.yaml is the run's own.
+    files = {
+        word: sha256_file(Path(word))
+        for word in stage.command
+        if word != "params.yaml" and Path(word).is_file()
+    }
+    text = json.dumps([stage.command, read, inputs, files], sort_keys=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -182,7 +184,9 @@ def _run(stage: Stage, folder: Path, store: Path, label: str) -> None:
         status = subprocess.run(
             [sys.executable, *words[1:]], stdout=stream, stderr=subprocess.STDOUT, check=False
         ).returncode
-    if status != 0:
+    if status == GateError.status:
+        get_logger("experiments").warning("%s: the policy is not met, see %s", label, log)
+    elif status != 0:
         tail = "\n".join(log.read_text(encoding="utf-8").splitlines()[-TAIL:])
         raise ArtifactError(
             f"Stage {stage.name} of {label} ended with status {status}",

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-__all__ = ["CHECKPOINTS", "checkpoint_folder", "log_figures", "run_step"]
+__all__ = ["CHECKPOINTS", "checkpoint_folder", "log_figures", "policy_file", "run_step"]
 
 # Folder that outlives a pod; where it is not set, checkpoints end with the task.
 CHECKPOINTS = "EVENHAND_CHECKPOINTS"
@@ -67,6 +67,15 @@ def _words(options: Mapping[str, Option | None]) -> Iterator[str]:
         many = [] if value is None else [value] if isinstance(value, str | Path) else value
         for one in many:
             yield from (f"--{name}", str(one))
+
+
+@contextmanager
+def policy_file(text: str) -> Iterator[Path]:
+    """The gate's policy, which comes as the text of its file, as a file inside the block."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "policy.yaml")
+        file.write_text(text, encoding="utf-8")
+        yield file
 
 
 @contextmanager

@@ -35,6 +35,7 @@ def build(placement: Placement, shards: int) -> BaseComponent:
         generate_baselines_parameters: str,
         evaluate_bias_parameters: str,
         report_parameters: str,
+        policy: str,
     ) -> None:
         with dsl.ExitHandler(placement.apply(finish(), "finish", "Finish"), name="run"):
             prompts = generate_prompts(parameters=generate_prompts_parameters)
@@ -56,6 +57,7 @@ def build(placement: Placement, shards: int) -> BaseComponent:
                     "evaluate_bias": evaluate_bias_parameters,
                     "report": report_parameters,
                 },
+                policy,
                 Measured(prompts=prompts.outputs["prompts"], **earlier),
                 placement,
                 shards,

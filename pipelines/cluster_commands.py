@@ -20,6 +20,7 @@ from pipelines.options import (
     Namespace,
     Params,
     Pipeline,
+    PolicyFile,
     Profile,
     Queue,
     Root,
@@ -40,12 +41,12 @@ __all__ = ["COMMANDS"]
 
 def _request(
     pipeline: str, profile: str, cpu: str, gpu: str, shards: int, params: Path,
-    values: list[str] | None, inputs: list[str] | None, queue: str, gpu_type: str,
+    values: list[str] | None, inputs: list[str] | None, policy: Path, queue: str, gpu_type: str,
     account: str, root: str, unpinned: bool, dirty: bool,
 ) -> Request:  # fmt: skip
     from pipelines.submission import Request
 
-    given, name, tracking = arguments_of(pipeline, params, values, inputs)
+    given, name, tracking = arguments_of(pipeline, params, values, inputs, policy)
     placement = placement_of(profile, cpu, gpu, queue, gpu_type, {})
     return Request(
         pipeline=pipeline, arguments=given, experiment=name, tracking=tracking,
@@ -72,6 +73,7 @@ def submit(
     params: Params = Path("params.yaml"),
     values: Values = None,
     inputs: Inputs = None,
+    policy: PolicyFile = Path("policy.yaml"),
     queue: Queue = "evenhand",
     gpu_type: GpuType = "",
     service_account: Account = "",
@@ -88,7 +90,7 @@ def submit(
     from pipelines.submission import submit as start
 
     request = _request(
-        pipeline, profile, image_cpu, image_gpu, shards, params, values, inputs, queue,
+        pipeline, profile, image_cpu, image_gpu, shards, params, values, inputs, policy, queue,
         gpu_type, service_account, pipeline_root, allow_unpinned, allow_dirty,
     )  # fmt: skip
     started = start(request, lambda: _cluster(host, token, namespace, ca, timeout), Path.cwd())
@@ -106,6 +108,7 @@ def schedule(
     params: Params = Path("params.yaml"),
     values: Values = None,
     inputs: Inputs = None,
+    policy: PolicyFile = Path("policy.yaml"),
     queue: Queue = "evenhand",
     gpu_type: GpuType = "",
     service_account: Account = "",
@@ -122,7 +125,7 @@ def schedule(
     from pipelines.submission import schedule as repeat
 
     request = _request(
-        pipeline, profile, image_cpu, image_gpu, shards, params, values, inputs, queue,
+        pipeline, profile, image_cpu, image_gpu, shards, params, values, inputs, policy, queue,
         gpu_type, service_account, pipeline_root, allow_unpinned, allow_dirty,
     )  # fmt: skip
     server = lambda: _cluster(host, token, namespace, ca, timeout)  # noqa: E731

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -16,12 +16,14 @@ from pipelines.options import (
     Inputs,
     Params,
     Pipeline,
+    PolicyFile,
     Profile,
     Queue,
     Shards,
     Unpinned,
     Values,
 )
+from pipelines.run_command import run
 
 __all__ = ["register"]
 
@@ -42,6 +44,7 @@ def compile_(
     params: Params = Path("params.yaml"),
     values: Values = None,
     inputs: Inputs = None,
+    policy: PolicyFile = Path("policy.yaml"),
     queue: Queue = "evenhand",
     gpu_type: GpuType = "",
     bare: Annotated[bool, typer.Option(help="Carry no parameter values.")] = False,
@@ -50,7 +53,7 @@ def compile_(
     """Write a pipeline as Kubeflow takes it, checked; with these parameters as its defaults."""
     from pipelines.compile import compile_pipeline
 
-    defaults = {} if bare else arguments_of(pipeline, params, values, inputs)[0]
+    defaults = {} if bare else arguments_of(pipeline, params, values, inputs, policy)[0]
     placement = placement_of(profile, image_cpu, image_gpu, queue, gpu_type, {})
     compile_pipeline(
         pipeline, out, placement, shards=shards, defaults=defaults, unpinned=allow_unpinned
@@ -75,44 +78,3 @@ def lint(
     elif found := broken_references(documents):
         raise ConfigError("\n  ".join(["The compiled pipeline has problems", *found]))
     typer.echo(f"{file} is sound")
-
-
-def run(
-    runner: Annotated[Literal["subprocess", "docker"], typer.Option(help="How steps are run.")],
-    out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("artifacts/local"),
-    pipeline: Pipeline = "align-and-evaluate",
-    image: Annotated[
-        str, typer.Option(envvar="EVENHAND_IMAGE_CPU", help="Image of the containers.")
-    ] = "",
-    user: Annotated[str, typer.Option(help="UID:GID in the containers [default: yours].")] = "",
-    retries: Annotated[int, typer.Option(min=0, help="Further attempts of a failed step.")] = 0,
-    shards: Shards = 2,
-    params: Params = Path("params.yaml"),
-    values: Values = None,
-    inputs: Inputs = None,
-) -> None:
-    """Run the compiled pipeline on this machine with kfp's own runners."""
-    import os
-
-    from fairness_core.errors import ConfigError
-    from pipelines.local_run import LOCAL_IMAGE, run_here
-
-    if runner == "docker" and not image:
-        raise ConfigError("Containers need an image", do="give --image, or set EVENHAND_IMAGE_CPU")
-    given, name, tracking = arguments_of(pipeline, params, values, inputs)
-    environment = {"MLFLOW_EXPERIMENT_NAME": name}
-    if tracking:
-        store = f"sqlite:///{Path.cwd()}/mlflow.db"
-        environment["MLFLOW_TRACKING_URI"] = os.environ.get("MLFLOW_TRACKING_URI") or store
-    run_here(
-        pipeline,
-        given,
-        out,
-        runner=runner,
-        shards=shards,
-        image=image or LOCAL_IMAGE,
-        user=user,
-        retries=retries,
-        environment=environment,
-    )
-    typer.echo(f"Results: {out / 'artifacts'}, {out / 'metrics'}")

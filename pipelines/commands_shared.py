@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fairness_core.config import Preset
     from pipelines.resources import Placement
 
 __all__ = ["arguments_of", "placement_of"]
@@ -23,12 +24,17 @@ def placement_of(
 
 
 def arguments_of(
-    pipeline: str, params: Path, values: list[str] | None, inputs: list[str] | None
+    pipeline: str,
+    params: Path,
+    values: list[str] | None,
+    inputs: list[str] | None,
+    policy: Path,
+    preset: Preset | None = None,
 ) -> tuple[dict[str, str], str, bool]:
     """Arguments of the pipeline, the run's name, and whether it is tracked."""
-    from fairness_core.config import load
-    from pipelines.compile import arguments, given_inputs
+    from fairness_core.config import load, load_preset
+    from pipelines.compile import arguments, given_inputs, given_policy
 
-    checked = load(params, values or ())
-    given = given_inputs(pipeline, inputs or [])
+    given = given_inputs(pipeline, inputs or []) | given_policy(policy)
+    checked = load_preset(params, preset, values or ()) if preset else load(params, values or ())
     return arguments(pipeline, checked) | given, checked.run.name, checked.run.tracking

@@ -15,7 +15,7 @@ from fairness_core.errors import ConfigError
 from pipelines.lint import check, read_compiled
 from pipelines.resources import Placement
 
-__all__ = ["PIPELINES", "arguments", "compile_pipeline", "given_inputs"]
+__all__ = ["PIPELINES", "arguments", "compile_pipeline", "given_inputs", "given_policy"]
 
 PIPELINES = ("align-and-evaluate", "audit-only")
 SUFFIX = "_parameters"
@@ -71,6 +71,18 @@ def given_inputs(name: str, inputs: Sequence[str]) -> dict[str, str]:
             do=f"give {needs}",
         )
     return {f"{one}_uri": found[one] for one in wanted}
+
+
+def given_policy(policy: Path) -> dict[str, str]:
+    """The gate's policy as a parameter: its text, since pods do not see the file.
+
+    Raises:
+        ConfigError: The policy cannot be read or is unsound.
+    """
+    from fairness_core.evaluation import read_policy
+
+    read_policy(policy)
+    return {"policy": policy.read_text(encoding="utf-8")}
 
 
 def compile_pipeline(

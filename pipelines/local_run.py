@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fairness_core.errors import ArtifactError, ConfigError
+from fairness_core.runtime.artifacts import MANIFEST
 from pipelines.compile import compile_pipeline
 from pipelines.lint import read_compiled
 from pipelines.resources import Cluster, Images, Placement
@@ -32,6 +33,7 @@ RESULTS = {
     ("generate-prompts", "prompts"): "artifacts/prompts",
     ("calibrate-classifier", "classifiers"): "artifacts/classifiers",
     ("calibrate-classifier", "metrics"): "metrics/calibration.json",
+    ("build-bank", "bank"): "artifacts/bank",
     ("finetune", "finetuned"): "artifacts/finetune",
     ("finetune", "metrics"): "metrics/finetune.json",
     ("publish", "bundle"): "artifacts/bundle",
@@ -41,9 +43,12 @@ RESULTS = {
     ("evaluate-bias", "evaluation"): "artifacts/evaluation",
     ("evaluate-bias", "metrics"): "metrics/evaluation.json",
     ("report", "folder"): "artifacts/report",
+    ("gate", "verdict"): "artifacts/gate",
 }
 # Shown on the run's page only: its content is in the metadata, there is no file.
 NO_FILE = "system.ClassificationMetrics"
+# What kfp writes of a task that has ended well.
+RECORD = "executor_output.json"
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ def missing_outputs(expected: Sequence[Expected], run: Path) -> list[str]:
     """What should lie in a run's folder and does not, or is empty."""
     missing = []
     for task in expected:
-        record = run / task.folder / "executor_output.json"
+        record = run / task.folder / RECORD
         if task.outputs and not record.is_file():
             missing.append(f"{task.folder}: it did not run")
             continue
@@ -151,6 +156,9 @@ def run_here(
         except RuntimeError as error:
             failure = error
     new = sorted(set(root.iterdir()) - before) if root.is_dir() else []
+    if len(new) == 1:
+        # Also of a run that failed: one that the gate stops still has its report.
+        _collect(new[0], out)
     if failure is not None or len(new) != 1:
         raise ArtifactError(
             f"The pipeline failed: {failure or 'it left no folder'}",
@@ -162,7 +170,6 @@ def run_here(
         raise ArtifactError(
             f"Steps ended well and wrote nothing: {'; '.join(missing)}", given=new[0]
         )
-    _collect(new[0], out)
     return new[0]
 
 
@@ -205,12 +212,15 @@ def _python_path() -> Iterator[None]:
 
 
 def _collect(run: Path, out: Path) -> None:
-    """Show the results where `dvc repro` puts them, as links to the same files."""
+    """Show what tasks have finished where `dvc repro` puts it, as links to the same files."""
     for (task, output), place in RESULTS.items():
         source, target = run / task / output, out / place
         if target.is_dir():
             shutil.rmtree(target)
         target.unlink(missing_ok=True)
+        # A manifest is written last: the gate's verdict is whole also where the gate fails.
+        if not ((source / MANIFEST).is_file() or (run / task / RECORD).is_file()):
+            continue
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
             shutil.copytree(source, target, copy_function=os.link)

@@ -19,6 +19,7 @@ __all__ = [
     "Namespace",
     "Params",
     "Pipeline",
+    "PolicyFile",
     "Profile",
     "Queue",
     "Root",
@@ -43,6 +44,7 @@ Params = Annotated[Path, typer.Option(help="Parameter file.")]
 Values = Annotated[
     list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="May repeat.")
 ]
+PolicyFile = Annotated[Path, typer.Option(help="Policy of the gate; its text goes with the run.")]
 Inputs = Annotated[
     list[str] | None,
     typer.Option("--input", metavar="NAME=URI", help="Artifact of an earlier run; may repeat."),

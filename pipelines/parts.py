@@ -13,7 +13,7 @@ from components.generate_images.component import generate_images, merge_images
 from components.report.component import report
 from pipelines.resources import Placement
 
-__all__ = ["Measured", "images_of", "measure_and_report"]
+__all__ = ["Judged", "Measured", "images_of", "measure_and_report"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,15 @@ class Measured:
     classifiers: Any
     finetuned: Any
     bundle: Any
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the gate reads of evaluation and report."""
+
+    evaluation: Any
+    metrics: Any
+    report: Any
 
 
 def images_of(
@@ -50,8 +59,8 @@ def images_of(
 
 
 def measure_and_report(
-    parameters: dict[str, Any], inputs: Measured, placement: Placement, shards: int
-) -> None:
+    parameters: dict[str, Any], policy: Any, inputs: Measured, placement: Placement, shards: int
+) -> Judged:
     """Sample both models and the baselines, measure them, write the report."""
     images = {
         model: images_of(model, parameters["generate_images"], inputs, placement, shards)
@@ -73,6 +82,7 @@ def measure_and_report(
     placement.apply(evaluated, "evaluate_bias", "Evaluate bias")
     reported = report(
         parameters=parameters["report"],
+        policy=policy,
         prompts=inputs.prompts,
         classifiers=inputs.classifiers,
         finetuned=inputs.finetuned,
@@ -82,3 +92,8 @@ def measure_and_report(
         metrics=evaluated.outputs["metrics"],
     )
     placement.apply(reported, "report", "Report")
+    return Judged(
+        evaluation=evaluated.outputs["evaluation"],
+        metrics=evaluated.outputs["metrics"],
+        report=reported.outputs["folder"],
+    )

@@ -43,18 +43,21 @@ class Resources:
 
 
 SMALL = Resources("1", "2Gi")
-# The report holds a date; the exit handler is asked for its deed.
+# Report and gate hold a date; the gate registers, and a second try serves a lost server alone; the
+# exit handler is asked for its deed.
 COMMON = {
     "generate_prompts": SMALL,
     "publish": SMALL,
     "merge_images": Resources("1", "2Gi"),
     "report": Resources("1", "4Gi", pure=False),
+    "gate": Resources("1", "2Gi", retries=1, pure=False),
     "finish": Resources("500m", "1Gi", seconds=600, pure=False),
 }
 PROFILES: Mapping[str, Mapping[str, Resources]] = {
     "cpu": COMMON
     | {
         "calibrate_classifier": Resources("2", "6Gi", shared="1Gi", seconds=2 * HOUR),
+        "build_bank": Resources("2", "4Gi", shared="1Gi", seconds=2 * HOUR),
         "finetune": Resources("2", "8Gi", shared="1Gi", seconds=6 * HOUR, retries=5),
         "generate_images": Resources("2", "4Gi", shared="1Gi", seconds=2 * HOUR, retries=4),
         "generate_baselines": Resources("2", "4Gi", shared="1Gi", seconds=4 * HOUR, retries=4),
@@ -63,6 +66,7 @@ PROFILES: Mapping[str, Mapping[str, Resources]] = {
     "gpu": COMMON
     | {
         "calibrate_classifier": Resources("8", "32Gi", 1, "8Gi", 6 * HOUR),
+        "build_bank": Resources("8", "32Gi", 1, "8Gi", 6 * HOUR),
         "finetune": Resources("8", "64Gi", 1, "16Gi", 72 * HOUR, retries=10),
         "generate_images": Resources("8", "32Gi", 1, "8Gi", 12 * HOUR, retries=6),
         "generate_baselines": Resources("8", "32Gi", 1, "8Gi", 24 * HOUR, retries=6),

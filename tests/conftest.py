@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # Before anything imports torch, transformers, mlflow or matplotlib, which read these once.
 for _name in [name for name in os.environ if name.startswith(("MLFLOW_", "EVENHAND_"))]:
@@ -36,6 +36,9 @@ install_import_hook(
 import hypothesis
 import pytest
 import torch
+
+if TYPE_CHECKING:
+    from tests.helpers.tiny_world import TinyWorld
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0", "::ffff:127.")
@@ -101,3 +104,11 @@ def repository() -> Path:
 def generator() -> torch.Generator:
     """A CPU generator with a fixed seed."""
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> TinyWorld:
+    """The models and tables of a finetuning run, tiny, on disk."""
+    from tests.helpers.tiny_world import make_tiny_world  # most tests need no diffusers
+
+    return make_tiny_world(tmp_path_factory.mktemp("world"))

@@ -4,7 +4,7 @@ from kfp.dsl import ClassificationMetrics, Dataset, Input, Metrics, Model, Outpu
 
 from components.contract import STARTS, component
 
-READS = (*STARTS, "models", "attributes", "evaluate_bias")
+READS = (*STARTS, "models", "attributes", "targets", "evaluate_bias")
 
 
 @component

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.step import Settings, arguments, execute, open_step
+from components.step import Settings, arguments, execute, face_detector, open_step
 
 if TYPE_CHECKING:
     import torch
@@ -29,10 +29,12 @@ WEIGHTS = "model.safetensors"
 def run(
     *,
     split: str,
+    also: Sequence[str],
     bootstrap: int,
     batch_size: int,
     models: Mapping[str, Any],
     attributes: Mapping[str, Any],
+    targets: Mapping[str, Any],
     prompts: Path,
     classifiers: Path,
     base: Path,
@@ -46,10 +48,12 @@ def run(
 
     Args:
         split: Held-out split that bias and quality are about.
+        also: Further splits, each measured on its own.
         bootstrap: Resamples of the intervals.
         batch_size: Images per network call.
         models: Section ``models``.
         attributes: Section ``attributes``.
+        targets: Section ``targets``: its joint table, if there is one.
         prompts: Folder of ``generate_prompts``.
         classifiers: Folder of ``calibrate_classifier``; its ``audit`` measures.
         base: Folder of ``generate_images`` for the base model.
@@ -90,10 +94,11 @@ def run(
 
     parameters = {"split": split, "bootstrap": bootstrap, "models": models}
     with open_step(STEP, settings, parameters) as step:
-        space = AttributeSpace.from_mapping(attributes)
+        space = AttributeSpace.from_mapping(attributes, targets["joint"])
         verify(prompts, kind="prompts")
         catalog = read_table(prompts / "prompts.parquet")
-        select(catalog, split)
+        for name in (split, *also):
+            select(catalog, name)
         methods = verify(baselines, kind="baselines")["extra"]["methods"]
         folders = {
             "base": base, "aligned": aligned, **{m: baselines / m / "images" for m in methods},
@@ -131,16 +136,17 @@ def run(
             catalog,
             space,
             split=split,
+            also=also,
             seconds={model: extra["seconds"] for model, extra in made.items()},
             bootstrap=Bootstrap(settings.seed, bootstrap),
             methods=methods,
         )
-        recipe = made["base"]["recipe"]
-        evaluation |= {"guidance": recipe["guidance"], "steps": recipe["steps"]}
+        evaluation |= {name: made["base"]["recipe"][name] for name in ("guidance", "steps")}
         with atomic_folder(out) as folder:
             write_table(faces, folder / "faces.parquet")
             write_table(quality, folder / "quality.parquet")
-            write_table(prompt_table(faces, space, split), folder / "prompts.parquet")
+            tables = [prompt_table(faces, space, name) for name in (split, *also)]
+            write_table(pd.concat(tables, ignore_index=True), folder / "prompts.parquet")
             write_manifest(folder, "evaluation", audit_sha256=audit)
         write_json(evaluation, metrics)
         for line in _lines(evaluation):
@@ -156,13 +162,10 @@ def _instruments(
     from fairness_core.classifiers import AttributeClassifier
     from fairness_core.embeddings import ImageSelfEncoder, ImageTextEncoder
     from fairness_core.evaluation import Instruments
-    from fairness_core.faces.backends.insightface import InsightFaceDetector
     from fairness_core.portraits.models import resolve
 
     return Instruments(
-        detector=InsightFaceDetector(
-            resolve(models["detector"]), det_size=models["detector_size"], device=device.type
-        ),
+        detector=face_detector(models, device.type),
         classifier=AttributeClassifier.load(classifiers / "audit", space).to(device),
         image_text=ImageTextEncoder.load(resolve(models["audit_image_text"]), device=device),
         image_self=ImageSelfEncoder.load(resolve(models["audit_image_self"]), device=device),
@@ -185,6 +188,8 @@ def _lines(evaluation: Mapping[str, Any]) -> list[str]:
             f"fair-sampler floor {aligned['fair_floor']:.3f}"
             + ("" if gone is None else f", {100 * gone:.0f} % of the distance removed")
         )
+    for split, part in evaluation["also"].items():
+        lines += [f"{split}, {line}" for line in _lines({**part, "also": {}})]
     return lines
 
 
@@ -200,6 +205,10 @@ def _headline(evaluation: Mapping[str, Any]) -> dict[str, float]:
             flat[f"{model}/{name}"] = entry[name]
         if model in evaluation["named"]:
             flat[f"{model}/named_rate"] = evaluation["named"][model]
+    for split, part in evaluation["also"].items():
+        for model in MODELS:
+            for name in _groups(part):
+                flat[f"{model}/{split}/bias_{name}"] = part[model][name]["bias"]
     for name in _groups(evaluation):
         gone = evaluation["change"][name]["reduction_to_floor"]
         if gone is not None:
@@ -228,6 +237,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             **params.section(STEP),
             models=params.section("models"),
             attributes=params.section("attributes"),
+            targets=params.section("targets"),
             prompts=args.prompts,
             classifiers=args.classifiers,
             base=args.base,

@@ -4,7 +4,7 @@ from kfp.dsl import Dataset, Input, Metrics, Model, Output
 
 from components.contract import STARTS, component
 
-READS = (*STARTS, "models", "attributes", "finetune")
+READS = (*STARTS, "models", "attributes", "finetune", "targets")
 
 
 @component
@@ -12,6 +12,7 @@ def finetune(
     parameters: str,
     prompts: Input[Dataset],
     classifiers: Input[Model],
+    bank: Input[Dataset],
     finetuned: Output[Model],
     metrics: Output[Metrics],
 ) -> None:
@@ -19,13 +20,14 @@ def finetune(
     from components.finetune.main import main
     from components.task import checkpoint_folder, log_figures, run_step
 
-    read = (prompts.path, classifiers.path)
+    read = (prompts.path, classifiers.path, bank.path)
     with checkpoint_folder(parameters, finetuned.path, *read) as checkpoints:
         run_step(
             main,
             parameters,
             prompts=prompts.path,
             classifiers=classifiers.path,
+            bank=bank.path,
             checkpoints=checkpoints,
             output=finetuned.path,
             metrics=metrics.path,

@@ -8,9 +8,11 @@ READS = (
     *STARTS,
     "models",
     "attributes",
+    "targets",
     "finetune.align",
     "generate_images",
     "baselines",
+    "evaluate_bias.also",
     "evaluate_bias.split",
 )
 

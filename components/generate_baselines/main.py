@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.step import Settings, arguments, execute, open_step
+from components.step import Settings, arguments, execute, face_detector, open_step
 
 if TYPE_CHECKING:
     import torch
@@ -50,8 +50,10 @@ def run(
     generate_images: Mapping[str, Any],
     models: Mapping[str, Any],
     attributes: Mapping[str, Any],
+    targets: Mapping[str, Any],
     align: Sequence[str],
     split: str,
+    also: Sequence[str],
     prompts: Path,
     classifiers: Path,
     settings: Settings,
@@ -64,8 +66,10 @@ def run(
         generate_images: Section ``generate_images``: the sampler of all models compared.
         models: Section ``models``.
         attributes: Section ``attributes``.
+        targets: Section ``targets``.
         align: Attributes that training aligns: those that the methods are to balance.
         split: Held-out split; the attribute-naming prompts are added to it.
+        also: Further splits.
         prompts: Folder of ``generate_prompts``.
         classifiers: Folder of ``calibrate_classifier``; uce measures with its ``train``.
         settings: Section ``run``.
@@ -73,6 +77,7 @@ def run(
 
     Raises:
         ArtifactError: Prompts or classifier are missing or damaged.
+        ConfigError: A joint target for uce.
         ModelError: The base model is missing or damaged.
         PromptError: No prompt to sample, one too long for the model, or an unusable wording.
     """
@@ -80,6 +85,7 @@ def run(
     from fairness_core.attributes import AttributeSpace
     from fairness_core.config import Baselines
     from fairness_core.diffusion import DiffusionStack
+    from fairness_core.errors import ConfigError
     from fairness_core.evaluation import IMAGE_NOISE, Sampling, generate_folder, plan_images
     from fairness_core.export import weights_sha256
     from fairness_core.portraits.models import resolve
@@ -89,12 +95,19 @@ def run(
     with open_step(STEP, settings, {"methods": list(section.methods)}) as step:
         work = out.with_name(out.name + ".partial")
         work.mkdir(parents=True, exist_ok=True)
-        space = AttributeSpace.from_mapping(attributes)
+        space = AttributeSpace.from_mapping(attributes, targets["joint"])
+        narrow = space.subset(align)
+        if "uce" in section.methods and narrow.joint is not None:
+            raise ConfigError(
+                "uce balances each attribute on its own and has no way to a joint target",
+                given=f"targets.joint of {', '.join(narrow.joint.names)}",
+                do="leave uce out of baselines.methods, or set targets.joint to null",
+            )
         verify(prompts, kind="prompts")
         verify(classifiers, kind="classifiers")
         catalog = read_table(prompts / "prompts.parquet")
         plan = read_table(prompts / "plan.parquet")
-        wanted = catalog.loc[catalog["split"].isin([split, NAMED]), "prompt_id"]
+        wanted = catalog.loc[catalog["split"].isin([split, *also, NAMED]), "prompt_id"]
         sampling = Sampling(IMAGE_NOISE, settings.seed, **generate_images)
         look = Look(**generate_images, seed=settings.seed)
         folder = resolve(models["base"])
@@ -110,7 +123,6 @@ def run(
             recipe = {"model": method, **shared, "settings": own}
             stack = DiffusionStack.load(folder, device=step.device)
             judges = _judges(models, classifiers, space, step.device)
-            narrow = space.subset(align)
             facts = prepare(
                 method, stack, catalog, narrow, section, judges, look, work / method,
                 {**recipe, "seed": settings.seed, "sampling": dict(generate_images)},
@@ -149,13 +161,9 @@ def _judges(
 ) -> Judges:
     from components.generate_baselines.prepare import Judges
     from fairness_core.classifiers import AttributeClassifier
-    from fairness_core.faces.backends.insightface import InsightFaceDetector
-    from fairness_core.portraits.models import resolve
 
     return Judges(
-        detector=InsightFaceDetector(
-            resolve(models["detector"]), det_size=models["detector_size"], device=device.type
-        ),
+        detector=face_detector(models, device.type),
         classifier=AttributeClassifier.load(classifiers / "train", space).to(device),
     )
 
@@ -173,8 +181,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             generate_images=params.section("generate_images"),
             models=params.section("models"),
             attributes=params.section("attributes"),
+            targets=params.section("targets"),
             align=params.finetune.align,
             split=params.evaluate_bias.split,
+            also=params.evaluate_bias.also,
             prompts=args.prompts,
             classifiers=args.classifiers,
             settings=settings,

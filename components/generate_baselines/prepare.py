@@ -19,6 +19,7 @@ from fairness_core.classifiers import AttributeClassifier
 from fairness_core.config import Baselines
 from fairness_core.diffusion import DiffusionStack
 from fairness_core.faces import FaceDetector
+from fairness_core.prompts import prompt_spaces
 from fairness_core.runtime.artifacts import read_json, write_json
 from fairness_core.runtime.logs import get_logger
 
@@ -167,6 +168,7 @@ def _uce(
     look: Look,
 ) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     concepts = baselines.neutral_occupations(catalog, section.concepts)
+    ids, own = concepts["prompt_id"], prompt_spaces(concepts, space)
     classes = baselines.last_states(
         stack, _class_texts(baselines.class_words(space, section.words), section)
     )
@@ -198,6 +200,7 @@ def _uce(
         baselines.Balance(
             section.iterations, section.step, section.tolerance, section.regularisation
         ),
+        targets=torch.stack([baselines.class_targets(own.get(i, space)) for i in ids]),
     )
     told = {"concepts": len(concepts), "gaps": list(found.gaps)}
     return told, found.state

@@ -6,7 +6,13 @@ from kfp.dsl import Dataset, Input, Model, Output
 
 from components.contract import STARTS, component
 
-READS = (*STARTS, "models.base", "generate_images", "evaluate_bias.split")
+READS = (
+    *STARTS,
+    "models.base",
+    "generate_images",
+    "evaluate_bias.also",
+    "evaluate_bias.split",
+)
 
 
 @component

@@ -36,6 +36,7 @@ def run(
     bundle: Path | None,
     prompts: Path,
     split: str,
+    also: Sequence[str],
     steps: int,
     guidance: float,
     batch_size: int,
@@ -51,6 +52,7 @@ def run(
         bundle: Folder of ``publish`` for ``aligned``, None for ``base``.
         prompts: Folder of ``generate_prompts``.
         split: Held-out split; the attribute-naming prompts are added to it.
+        also: Further splits.
         steps: Sampling steps.
         guidance: Classifier-free guidance.
         batch_size: Images per network call.
@@ -90,7 +92,7 @@ def run(
         verify(prompts, kind="prompts")
         catalog = read_table(prompts / "prompts.parquet")
         plan = read_table(prompts / "plan.parquet")
-        wanted = catalog.loc[catalog["split"].isin([split, NAMED]), "prompt_id"]
+        wanted = catalog.loc[catalog["split"].isin([split, *also, NAMED]), "prompt_id"]
         sampling = Sampling(IMAGE_NOISE, settings.seed, guidance, steps, batch_size)
         rows = plan_images(catalog, plan[plan["prompt_id"].isin(wanted)], sampling, model=model)
         folder = resolve(base)
@@ -173,6 +175,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             bundle=args.bundle if args.model == "aligned" else None,
             prompts=args.prompts,
             split=params.evaluate_bias.split,
+            also=params.evaluate_bias.also,
             **params.section(STEP),
             settings=settings,
             out=out,

@@ -4,7 +4,7 @@ from kfp.dsl import Dataset, Output
 
 from components.contract import STARTS, component
 
-READS = (*STARTS, "attributes", "generate_prompts")
+READS = (*STARTS, "attributes", "generate_prompts", "targets.overrides")
 
 
 @component

@@ -1,4 +1,4 @@
-"""Write the bundle that ``StableDiffusionPipeline.load_lora_weights`` loads."""
+"""Write the bundle that the base model's pipeline class loads with ``load_lora_weights``."""
 
 from __future__ import annotations
 

@@ -8,9 +8,11 @@ READS = (
     *STARTS,
     "models",
     "attributes",
+    "targets",
     "generate_prompts.world",
     "finetune.align",
     "evaluate_bias.split",
+    "gate.draws",
     "report",
 )
 
@@ -18,6 +20,7 @@ READS = (
 @component
 def report(
     parameters: str,
+    policy: str,
     prompts: Input[Dataset],
     classifiers: Input[Model],
     finetuned: Input[Model],
@@ -35,20 +38,22 @@ def report(
     from shutil import copyfile
 
     from components.report.main import main
-    from components.task import run_step
+    from components.task import policy_file, run_step
 
-    run_step(
-        main,
-        parameters,
-        prompts=prompts.path,
-        classifiers=classifiers.path,
-        finetuned=finetuned.path,
-        bundle=bundle.path,
-        base=base.path,
-        aligned=aligned.path,
-        evaluated=evaluation.path,
-        metrics=metrics.path,
-        out=folder.path,
-    )
+    with policy_file(policy) as file:
+        run_step(
+            main,
+            parameters,
+            prompts=prompts.path,
+            classifiers=classifiers.path,
+            finetuned=finetuned.path,
+            bundle=bundle.path,
+            base=base.path,
+            aligned=aligned.path,
+            evaluated=evaluation.path,
+            metrics=metrics.path,
+            policy=file,
+            out=folder.path,
+        )
     copyfile(Path(folder.path, "report.html"), page.path)
     copyfile(Path(folder.path, "model-card.md"), card.path)

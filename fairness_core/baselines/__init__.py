@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fairness_core.baselines.balance import Balance, Edited, balance, class_shares
+from fairness_core.baselines.balance import Balance, Edited, balance, class_shares, class_targets
 from fairness_core.baselines.concepts import (
     class_words,
     concept_texts,
@@ -32,6 +32,7 @@ __all__ = [
     "broken_words",
     "calibrated_projection",
     "class_shares",
+    "class_targets",
     "class_words",
     "concept_texts",
     "edit_matrix",

@@ -19,7 +19,7 @@ from fairness_core.runtime.logs import get_logger, progress
 from fairness_core.runtime.seeds import image_noise
 from fairness_core.training.perceive import perceive
 
-__all__ = ["Balance", "Edited", "balance", "class_shares"]
+__all__ = ["Balance", "Edited", "balance", "class_shares", "class_targets"]
 
 STAGE = "baseline uce"
 
@@ -74,6 +74,8 @@ def balance(
     space: AttributeSpace,
     measure: Measure,
     settings: Balance,
+    *,
+    targets: Float[Tensor, "e w"] | None = None,
 ) -> Edited:
     """Edit towards ``v_i* = W0 (c_i + sum_k a_ik s_k)`` and adjust a (Gandikota et al. 2024).
 
@@ -89,9 +91,10 @@ def balance(
         space: The attributes with their targets D.
         measure: Given a round, the shares of every class for each concept, see `class_shares`.
         settings: Rounds, step, tolerance and regularisation.
+        targets: Of each concept, where they differ; None: D of the space for all.
     """
     original = projections(stack)
-    target = torch.tensor([share for a in space.attributes for share in a.target])
+    target = class_targets(space) if targets is None else targets
     weights = torch.zeros(len(concepts), len(classes))
     state: dict[str, Tensor] = {name: value.cpu() for name, value in original.items()}
     gaps: list[float] = []
@@ -116,6 +119,11 @@ def balance(
         state = edited_weights(original, matrix)
         load_edit(stack, state)
     return Edited(state, weights, tuple(gaps))
+
+
+def class_targets(space: AttributeSpace) -> Float[Tensor, " w"]:
+    """Target share of every class, attribute by attribute."""
+    return torch.tensor([share for a in space.attributes for share in a.target])
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fairness_core.attributes import AttributeSpace
 from fairness_core.diffusion import DiffusionStack, encode_prompts
-from fairness_core.errors import PromptError
+from fairness_core.errors import ModelError, PromptError
 from fairness_core.prompts import named_column, select
 
 __all__ = [
@@ -112,6 +112,12 @@ def end_states(stack: DiffusionStack, texts: Sequence[str]) -> Float[Tensor, "n 
 
 @torch.no_grad()
 def _states(stack: DiffusionStack, texts: Sequence[str], *, before_end: int) -> Tensor:
+    if list(stack.text_encoders) != ["text_encoder"] or stack.family.network != "unet":
+        raise ModelError(
+            "uce and debiasvl are built on one text encoder and the U-Net that reads its states",
+            given=stack.family.pipeline.__name__,
+            do="use Stable Diffusion 1.x or 2.x, or leave them out of baselines.methods",
+        )
     if not texts or not all(texts):
         raise PromptError(
             "A text is empty, so it has no word to take a state of", given=list(texts)
@@ -119,7 +125,7 @@ def _states(stack: DiffusionStack, texts: Sequence[str], *, before_end: int) -> 
     parts = []
     for start in range(0, len(texts), BATCH):
         batch = list(texts[start : start + BATCH])
-        states = encode_prompts(stack, batch).float().cpu()
+        states = encode_prompts(stack, batch).states.float().cpu()
         lengths = torch.tensor([len(ids) for ids in stack.tokenizer(batch)["input_ids"]])
         parts.append(states[torch.arange(len(batch)), lengths - 1 - before_end])
     return torch.cat(parts)

@@ -12,12 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fairness_core.attributes import AttributeSpace
-from fairness_core.classifiers.model_folder import (
-    InputFormat,
-    load_network,
-    read_json,
-    write_json,
-)
+from fairness_core.classifiers.input_format import InputFormat, read_json, write_json
+from fairness_core.classifiers.model_folder import load_network
 from fairness_core.errors import ModelError
 
 __all__ = ["AttributeClassifier", "label_names"]

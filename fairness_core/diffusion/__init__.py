@@ -16,13 +16,18 @@ from fairness_core.diffusion.coefficients import (
     sampler_coefficients,
     step_weights,
 )
+from fairness_core.diffusion.conditioning import Conditioning
 from fairness_core.diffusion.decode import decode
 from fairness_core.diffusion.encode import encode_prompts, tokenize
+from fairness_core.diffusion.families import FAMILIES, Family
 from fairness_core.diffusion.sample import sample
 from fairness_core.diffusion.stack import DiffusionStack, NetworkCalls
 
 __all__ = [
+    "FAMILIES",
+    "Conditioning",
     "DiffusionStack",
+    "Family",
     "LoraSpec",
     "NetworkCalls",
     "WeightMode",

@@ -1,4 +1,4 @@
-"""Low-rank adapters (LoRA, Hu et al. 2021) on the text encoder and the U-Net."""
+"""Low-rank adapters (LoRA, Hu et al. 2021) on the text encoders and the network."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor
 from torch.nn import Module, Parameter
 
+from fairness_core.diffusion.families import FAMILIES
+from fairness_core.diffusion.families.base import TEXT_TARGETS
 from fairness_core.diffusion.stack import DiffusionStack
 from fairness_core.errors import ConfigError, ModelError
 
 __all__ = [
-    "TEXT_TARGETS",
-    "UNET_TARGETS",
+    "TARGETS",
     "LoraSpec",
     "add_lora",
     "disabled",
@@ -27,8 +28,10 @@ __all__ = [
     "trainable",
 ]
 
-TEXT_TARGETS = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
-UNET_TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
+# Layers that get adapters, by the name of the part they are in, of every family.
+TARGETS: dict[str, tuple[str, ...]] = {
+    name: TEXT_TARGETS for family in FAMILIES.values() for name in family.adapted
+} | {family.network: family.network_targets for family in FAMILIES.values()}
 ADAPTER = "default"
 
 
@@ -62,8 +65,10 @@ def add_lora(
 
     Args:
         stack: Changed in place; its own weights stop requiring gradients.
-        text_encoder: Adapters on query, key, value, output and both feed-forward layers.
-        unet: Adapters on query, key, value and output of every attention.
+        text_encoder: Adapters on query, key, value, output and both feed-forward layers of every
+            CLIP text encoder. T5 is never adapted: stock diffusers does not load adapters for it.
+        unet: Adapters on query, key, value and output of every attention of the network: the
+            U-Net, or the transformer, there on the text's own projections too.
         generator: Source of A, on the CPU.
 
     Raises:
@@ -76,13 +81,13 @@ def add_lora(
         )
     if trainable(stack):
         raise ModelError("The model has adapters already", do="load it again from its folder")
-    for network, spec, targets in (
-        (stack.text_encoder, text_encoder, TEXT_TARGETS),
-        (stack.unet, unet, UNET_TARGETS),
-    ):
+    for encoder in stack.text_encoders.values():
+        encoder.requires_grad_(False)
+    for part, network in stack.adaptable.items():
         network.requires_grad_(False)
+        spec = unet if part == stack.family.network else text_encoder
         if spec is not None:
-            _inject(network, spec, targets, generator)
+            _inject(network, spec, TARGETS[part], generator)
 
 
 def _inject(
@@ -122,7 +127,7 @@ def trainable(stack: DiffusionStack) -> dict[str, Parameter]:
     """
     found = {
         f"{part}.{name}": parameter
-        for part, network in (("text_encoder", stack.text_encoder), ("unet", stack.unet))
+        for part, network in stack.adaptable.items()
         for name, parameter in _adapters(network).items()
     }
     return dict(sorted(found.items()))
@@ -133,7 +138,7 @@ def disabled(stack: DiffusionStack) -> Iterator[None]:
     """Run the frozen model, bit for bit, inside the block; the adapters come back after it."""
     layers = [
         module
-        for network in (stack.text_encoder, stack.unet)
+        for network in stack.adaptable.values()
         for module in network.modules()
         if isinstance(module, BaseTunerLayer) and not module.disable_adapters
     ]

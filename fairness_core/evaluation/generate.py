@@ -203,7 +203,7 @@ def _recipe(
 ) -> dict[str, object]:
     """Everything that decides the pixels, so that work of another recipe is not mixed in."""
     plan = rows[["image_id", "prompt", "index", "file"]].to_csv(index=False)
-    sources = [*sorted(Path(diffusion.__path__[0]).glob("*.py")), Path(__file__)]
+    sources = [*sorted(Path(diffusion.__path__[0]).rglob("*.py")), Path(__file__)]
     code = hashlib.sha256(b"\0".join(source.read_bytes() for source in sources))
     return {
         **extra,

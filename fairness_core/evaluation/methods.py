@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from fairness_core.attributes import AttributeSpace
 from fairness_core.evaluation.bootstrap import Bootstrap
-from fairness_core.evaluation.compare import compare, measured_groups
-from fairness_core.metrics import per_prompt, wilson
+from fairness_core.evaluation.compare import compare
 
-__all__ = ["compare_all", "prompt_table"]
+__all__ = ["compare_all"]
 
 
 def compare_all(
@@ -22,6 +21,7 @@ def compare_all(
     space: AttributeSpace,
     *,
     split: str,
+    also: Sequence[str] = (),
     seconds: Mapping[str, float],
     bootstrap: Bootstrap,
     methods: Mapping[str, Mapping[str, Any]],
@@ -34,6 +34,7 @@ def compare_all(
         prompts: The checked catalog.
         space: The measured attributes with their targets.
         split: The held-out split that bias and quality are about.
+        also: Further splits, each with figures of its own.
         seconds: Seconds that generating each model's images took.
         bootstrap: Intervals.
         methods: Each baseline with what it needed before sampling: seconds, network calls, and
@@ -42,7 +43,8 @@ def compare_all(
     Returns:
         As `compare`, and ``baselines``: by name the figures that a model has, ``change`` against
         the base, ``named`` (rate at which prompts that name attributes give them, its ``ci95``
-        and its ``ratio`` to the base; empty without such prompts) and ``preparation``.
+        and its ``ratio`` to the base; empty without such prompts), ``also`` (its figures and
+        ``change`` by further split) and ``preparation``.
 
     Raises:
         ArtifactError: See `compare`.
@@ -56,6 +58,7 @@ def compare_all(
             prompts,
             space,
             split=split,
+            also=also,
             seconds=seconds,
             bootstrap=bootstrap,
             models=("base", model),
@@ -70,25 +73,6 @@ def compare_all(
     return result
 
 
-def prompt_table(faces: pd.DataFrame, space: AttributeSpace, split: str) -> pd.DataFrame:
-    """Shares and bias of every prompt, model and group: ``metrics.per_prompt`` with ``model``.
-
-    Single attributes also get 95 % Wilson intervals ``low_<class>`` and ``high_<class>``.
-    """
-    parts = []
-    for model in dict.fromkeys(faces["model"]):
-        chosen = faces[(faces["split"] == split) & (faces["model"] == model)]
-        for group in measured_groups(space):
-            table = per_prompt(chosen, space, [group])
-            table.insert(0, "model", model)
-            if len(group) == 1:
-                for name in space[group[0]].classes:
-                    hits = (table[f"share_{name}"] * table["n"]).fillna(0).round()
-                    table[f"low_{name}"], table[f"high_{name}"] = wilson(hits, table["n"])
-            parts.append(table)
-    return pd.concat(parts, ignore_index=True)
-
-
 def _block(found: Mapping[str, Any], method: str, preparation: Mapping[str, Any]) -> dict[str, Any]:
     named, kept = found["named"], {}
     if named:
@@ -97,5 +81,9 @@ def _block(found: Mapping[str, Any], method: str, preparation: Mapping[str, Any]
         **found[method],
         "change": found["change"],
         "named": kept,
+        "also": {
+            split: {**part[method], "change": part["change"]}
+            for split, part in found["also"].items()
+        },
         "preparation": dict(preparation),
     }

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fairness_core.diffusion import DiffusionStack
-from fairness_core.diffusion.adapters import TEXT_TARGETS, UNET_TARGETS
+from fairness_core.diffusion.adapters import TARGETS
 from fairness_core.errors import ArtifactError, ModelError
 from fairness_core.runtime.artifacts import atomic_folder, sha256_file, verify, write_manifest
 
@@ -22,7 +22,6 @@ __all__ = ["BUNDLE_KIND", "WEIGHTS_FILE", "load_bundle", "weights_sha256", "writ
 BUNDLE_KIND = "lora-bundle"
 WEIGHTS_FILE = "pytorch_lora_weights.safetensors"
 CARD_FILE = "README.md"
-TARGETS = {"text_encoder": TEXT_TARGETS, "unet": UNET_TARGETS}
 
 
 def write_bundle(
@@ -32,7 +31,7 @@ def write_bundle(
     card: str,
     facts: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Write the folder that ``StableDiffusionPipeline.load_lora_weights(folder)`` loads.
+    """Write the folder that ``load_lora_weights(folder)`` of the model's pipeline class loads.
 
     Rank and alpha (equal, so the scale is 1) go into the weights file's metadata as diffusers
     writes it; without them a reader would have to guess alpha.
@@ -48,7 +47,7 @@ def write_bundle(
         The manifest.
 
     Raises:
-        ModelError: No adapter weights, a name that is neither the text encoder's nor the U-Net's,
+        ModelError: No adapter weights, a name that is neither a text encoder's nor the network's,
             or different ranks within one network.
     """
     parts = _parts(state)
@@ -102,6 +101,14 @@ def load_bundle(
             given=f"trained on weights {trained_on}, this model has {base}",
             do="load the base model that the bundle's manifest names",
         )
+    # diffusers passes over weights of parts that a pipeline does not have.
+    foreign = sorted(manifest["extra"].get("rank", {}).keys() - stack.adaptable.keys())
+    if foreign:
+        raise ModelError(
+            f"The adapter is for a {' and '.join(foreign)}, which the model does not have",
+            given=folder,
+            do="load the base model that the bundle's manifest names",
+        )
     try:
         stack.pipeline().load_lora_weights(
             str(folder), weight_name=WEIGHTS_FILE, local_files_only=True
@@ -112,7 +119,7 @@ def load_bundle(
             given=folder,
             do="load the base model that the bundle's manifest names",
         ) from error
-    for network in (stack.text_encoder, stack.unet):
+    for network in stack.adaptable.values():
         network.requires_grad_(False).eval()
     return manifest
 
@@ -139,7 +146,7 @@ def _parts(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
         part, _, rest = name.partition(".")
         if part not in TARGETS or not rest.endswith((".lora_A.weight", ".lora_B.weight")):
             raise ModelError(
-                "A weight is no LoRA weight of the text encoder or the U-Net", given=name
+                "A weight is no LoRA weight of a text encoder or the network", given=name
             )
         parts.setdefault(part, {})[rest] = value
     if not parts:
@@ -158,8 +165,8 @@ def _rank(part: str, weights: Mapping[str, Tensor]) -> int:
 
 
 def _published(part: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Names that released loaders know; the text encoder's as before transformers 5 too."""
-    if part == "unet":
+    """Names that released loaders know; a text encoder's as before transformers 5 too."""
+    if not part.startswith("text_encoder"):
         return dict(weights)
     older = {
         name if name.startswith("text_model.") else f"text_model.{name}": value

@@ -26,9 +26,9 @@ LoRA weights for `{base}`. Prompts that leave an attribute open give images whos
 ## Use
 
 ```python
-from diffusers import StableDiffusionPipeline
+from diffusers import DiffusionPipeline
 
-pipeline = StableDiffusionPipeline.from_pretrained("PATH/OF/THE/BASE/MODEL")
+pipeline = DiffusionPipeline.from_pretrained("PATH/OF/THE/BASE/MODEL")
 pipeline.load_lora_weights("PATH/OF/THIS/FOLDER")
 ```
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fairness_core.reporting.card import CardFacts, build_card
 from fairness_core.reporting.data import NOT_MEASURED, Finding, ReportData, RunFacts
+from fairness_core.reporting.further import split_findings
 from fairness_core.reporting.gradient_curves import Band, bands, draw_bands
 from fairness_core.reporting.page import build_page
 from fairness_core.reporting.picture import side_by_side
@@ -14,6 +15,7 @@ from fairness_core.reporting.tables import (
     before_after_table,
     before_after_text,
 )
+from fairness_core.reporting.targets import target_facts
 
 __all__ = [
     "NOT_MEASURED",
@@ -34,4 +36,6 @@ __all__ = [
     "read_run",
     "results_page",
     "side_by_side",
+    "split_findings",
+    "target_facts",
 ]

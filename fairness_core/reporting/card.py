@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from fairness_core.errors import ConfigError
 from fairness_core.reporting.checks import named_checks
 from fairness_core.reporting.data import ReportData
-from fairness_core.reporting.page import environment, guidance_text, target_text
+from fairness_core.reporting.page import environment, guidance_text
 from fairness_core.reporting.summary import gap_rows, label_of
 from fairness_core.reporting.tables import before_after_markdown
+from fairness_core.reporting.targets import target_text
 
 __all__ = ["CardFacts", "build_card"]
 

@@ -27,9 +27,10 @@ from fairness_core.reporting.summary import (
     number,
     percent,
 )
+from fairness_core.reporting.targets import target_text
 from fairness_core.reporting.views import bar_tables, headlines, prompt_views
 
-__all__ = ["build_page", "environment", "guidance_text", "target_text"]
+__all__ = ["build_page", "environment", "guidance_text"]
 
 
 def build_page(data: ReportData) -> str:
@@ -119,16 +120,12 @@ def _sections() -> Sequence[tuple[str, str]]:
         ("quality", "Quality"),
         ("methods", "Other methods"),
         ("named", "Named attributes"),
+        ("gate", "Release gate"),
         ("calibration", "Classifier"),
         ("training", "Training"),
         ("limits", "Not measured"),
         ("reproduce", "Reproduce"),
     )
-
-
-def target_text(shares: Mapping[str, float]) -> str:
-    """A target as text, such as ``female 50 %, male 50 %``."""
-    return ", ".join(f"{name} {percent(float(share))}" for name, share in shares.items())
 
 
 def guidance_text(data: ReportData) -> str:

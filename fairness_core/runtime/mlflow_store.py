@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from fairness_core.errors import ConfigError
 from fairness_core.runtime.outbox import Message, RefusedError, UnreachableError
 from fairness_core.runtime.redact import without_secrets
 
-__all__ = ["MlflowStore"]
+__all__ = ["MlflowStore", "open_client"]
 
 METRICS_PER_REQUEST, PARAMS_PER_REQUEST = 1000, 100
 # Read by MLflow, whose own values wait for a lost server for minutes, and the training with them.
@@ -26,6 +26,42 @@ DEFAULTS = {
 }
 DENIED = {401, 403}
 PASSING = {*DENIED, 408, 409, 425, 429}  # of the 4xx: worth another try
+
+
+def _mlflow() -> tuple[Any, str]:
+    """The library, and the address of the store."""
+    for key, value in DEFAULTS.items():
+        os.environ.setdefault(key, value)
+    try:
+        import mlflow
+    except ImportError as error:
+        raise ConfigError(
+            "Tracking is on and MLflow is not installed",
+            do="install evenhand[tracking], or set run.tracking to false",
+        ) from error
+    # The outbox says once that a server is gone; urllib3 would at every try.
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+    return mlflow, os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd()}/mlflow.db"
+
+
+def open_client() -> tuple[Any, Callable[[], AbstractContextManager[None]]]:
+    """MLflow's client for the store, and a context that turns its errors into ours.
+
+    Raises:
+        ConfigError: MLflow is not installed; inside the context: the store cannot be used.
+    """
+    mlflow, uri = _mlflow()
+
+    @contextmanager
+    def translated() -> Iterator[None]:
+        try:
+            yield
+        except mlflow.MlflowException as error:
+            raise ConfigError(
+                f"The model registry cannot be used: {_brief(error)}", given=without_secrets(uri)
+            ) from error
+
+    return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri), translated
 
 
 class MlflowStore:
@@ -50,19 +86,7 @@ class MlflowStore:
         started: int,
         run_id: str | None = None,
     ) -> None:
-        for key, value in DEFAULTS.items():
-            os.environ.setdefault(key, value)
-        try:
-            import mlflow
-        except ImportError as error:
-            raise ConfigError(
-                "Tracking is on and MLflow is not installed",
-                do="install evenhand[tracking], or set run.tracking to false",
-            ) from error
-        # The outbox says once that a server is gone; urllib3 would at every try.
-        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
-        self._mlflow = mlflow
-        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd()}/mlflow.db"
+        self._mlflow, self.uri = _mlflow()
         self._experiment, self._name = experiment, name
         self._tags, self._started = dict(tags), started
         self._client: Any = None

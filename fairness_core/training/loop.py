@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from fairness_core.attributes import AttributeSpace
 from fairness_core.errors import ArtifactError, ConfigError, FaceError, ModelError, PromptError
 from fairness_core.runtime.distributed import World
 from fairness_core.runtime.logs import get_logger, progress
@@ -47,7 +48,10 @@ class Finetuned:
 
 
 def prompt_of_iteration(prompts: Sequence[str], iteration: int, seed: int) -> str:
-    """Prompts in a new random order in each pass over them; depends on nothing else."""
+    """Prompts in a new random order in each pass over them; depends on nothing else.
+
+    A prompt that is listed several times is visited as often in each pass.
+    """
     passes, place = divmod(iteration, len(prompts))
     order = torch.randperm(len(prompts), generator=generator("finetune-order", seed, passes))
     return prompts[int(order[place])]
@@ -63,6 +67,7 @@ def finetune(
     checkpoints: Path,
     fingerprint: str,
     named: Mapping[str, Collection[str]] = MappingProxyType({}),
+    targets: Mapping[str, AttributeSpace] = MappingProxyType({}),
     on_iteration: OnIteration | None = None,
 ) -> Finetuned:
     """Train the stack's adapters, going on from the newest checkpoint of the same run.
@@ -77,6 +82,7 @@ def finetune(
         fingerprint: Of everything that the result depends on.
         named: Prompts that ask for classes, and the attributes asked for: these are held, not
             aligned.
+        targets: Prompts with targets of their own, and the aligned attributes with these.
         on_iteration: Called with each iteration's number and row, the resumed ones too.
 
     Raises:
@@ -107,9 +113,8 @@ def finetune(
         calls.reset()
         state.clear_gradient()
         prompt = prompt_of_iteration(prompts, iteration, schedule.seed)
-        result = _iterate(
-            models, settings, schedule, world, prompt, named.get(prompt, ()), iteration
-        )
+        told = replace(settings, space=targets.get(prompt, settings.space))
+        result = _iterate(models, told, schedule, world, prompt, named.get(prompt, ()), iteration)
         norm = state.gradient_norm()
         _check_finite(iteration, result.losses["total"], norm)
         if result.faces:
@@ -175,7 +180,8 @@ def _row(iteration: int, result: StepResult, norm: float, seconds: float) -> dic
     for name, shares in result.shares.items():
         row |= {f"share_{name}_{i}": share for i, share in enumerate(shares)}
         row[f"used_{name}"] = result.used[name]
-    row["face_rate"] = result.faces / result.images
+    row["face_rate"] = result.with_face / result.images
+    row["faces_per_image"] = result.faces / result.images
     row["gradient_norm"] = norm
     row["seconds"] = seconds
     return row

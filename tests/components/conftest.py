@@ -29,17 +29,12 @@ train-0,a bank guard,train,occupation,bank guard,,
 train-1,a harbour nurse,train,occupation,harbour nurse,,
 test-0,a bank nurse,test,occupation,bank nurse,,
 test-1,a harbour guard,test,occupation,harbour guard,,
+train-2,a tennis player,train,sport,tennis player,,
+sports-0,a rower at night,sports,sport,rower,,
 named-0,a female bank nurse,named,named,female bank nurse,female,
 named-1,an old male harbour guard,named,named,old male harbour guard,male,old
 """
 TEST_IMAGES, NAMED_IMAGES = 4, 2
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Let diffusers hand tensors to numpy in the way that numpy 2 calls outdated."""
-    config.addinivalue_line(
-        "filterwarnings", "ignore:__array__ implementation doesn't accept:DeprecationWarning"
-    )
 
 
 @dataclass(frozen=True)
@@ -93,7 +88,11 @@ def done(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Run:
         "iterations": 1,
         "images": 2,
     }
-    params["evaluate_bias"] |= {"bootstrap": 100, "batch_size": 8}
+    params["evaluate_bias"] |= {"also": ["sports"], "bootstrap": 100, "batch_size": 8}
+    params["targets"] |= {
+        "source": "a made-up census",
+        "overrides": {"bank nurse": {"gender": {"female": 0.3, "male": 0.7}}},
+    }
     # The attributes' order is theirs: it names what is measured jointly.
     params["attributes"] = ATTRIBUTES
     path.write_text(yaml.safe_dump(params, sort_keys=False))

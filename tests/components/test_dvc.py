@@ -36,6 +36,7 @@ def test_the_stages_are_the_steps(stages):
     assert list(stages) == [
         "generate_prompts",
         "calibrate_classifier",
+        "build_bank",
         "finetune",
         "publish",
         "generate_images@base",
@@ -43,6 +44,7 @@ def test_the_stages_are_the_steps(stages):
         "generate_baselines",
         "evaluate_bias",
         "report",
+        "gate",
     ]
 
 

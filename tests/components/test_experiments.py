@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from components import cli
 from components.experiments import Experiment, experiments, run_experiment
 from components.stages import read_stages
+from fairness_core.config import Preset
 from fairness_core.errors import ArtifactError, ConfigError
 
 # Two stages whose program counts its runs: the first reads the seed, the second a value.
@@ -56,8 +57,8 @@ def place(tmp_path):
     text = yaml.safe_dump(PIPELINE).replace("PROGRAM", str(tmp_path / "program.py"))
     (tmp_path / "dvc.yaml").write_text(text)
     (tmp_path / "presets").mkdir()
-    (tmp_path / "presets/short.yaml").write_text("finetune: {iterations: 40}\n")
-    (tmp_path / "presets/long.yaml").write_text("finetune: {iterations: 60}\n")
+    (tmp_path / "presets/short.yaml").write_text("# Short.\nfinetune: {iterations: 40}\n")
+    (tmp_path / "presets/long.yaml").write_text("# Long.\nfinetune: {iterations: 60}\n")
     return tmp_path
 
 
@@ -131,32 +132,36 @@ def test_each_value_that_is_varied_is_an_experiment(place):
         overrides=["finetune.rank=4"],
         vary=["finetune.gradient_weights=[exact, reference]", "finetune.gradient_steps=[2, null]"],
     )
-    overlay = {"finetune": {"iterations": 40}}
+    preset = Preset("short", "Short.", {"finetune": {"iterations": 40}})
     assert found == [
         Experiment(
             "short+gradient_weights=exact",
-            (overlay, "finetune.rank=4", 'finetune.gradient_weights="exact"'),
+            preset,
+            ("finetune.rank=4", 'finetune.gradient_weights="exact"'),
         ),
         Experiment(
             "short+gradient_weights=reference",
-            (overlay, "finetune.rank=4", 'finetune.gradient_weights="reference"'),
+            preset,
+            ("finetune.rank=4", 'finetune.gradient_weights="reference"'),
         ),
         Experiment(
-            "short+gradient_steps=2", (overlay, "finetune.rank=4", "finetune.gradient_steps=2")
+            "short+gradient_steps=2", preset, ("finetune.rank=4", "finetune.gradient_steps=2")
         ),
         Experiment(
             "short+gradient_steps=null",
-            (overlay, "finetune.rank=4", "finetune.gradient_steps=null"),
+            preset,
+            ("finetune.rank=4", "finetune.gradient_steps=null"),
         ),
     ]
 
 
 def test_bad_input_is_named(place, repository, tmp_path):
-    with pytest.raises(ConfigError, match="preset cannot be read.*nothing"):
+    with pytest.raises(ConfigError, match="no such preset.*nothing"):
         experiments(["nothing"], place / "presets")
     (place / "presets/list.yaml").write_text("- finetune\n")
-    with pytest.raises(ConfigError, match="no mapping"):
-        experiments(["list"], place / "presets")
+    with pytest.raises(ConfigError, match="top level is a mapping"):
+        experiments([str(place / "presets/list.yaml")], place / "presets")
+    (place / "presets/list.yaml").unlink()
     with pytest.raises(ConfigError, match="needs a list of values.*rank=4"):
         experiments(["short"], place / "presets", vary=["finetune.rank=4"])
     with pytest.raises(ConfigError, match="pipeline file cannot be read"):

@@ -10,16 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from fairness_core.diffusion import DiffusionStack, encode_prompts
+from fairness_core.diffusion import Conditioning, DiffusionStack, encode_prompts
 from tests.helpers.tiny_diffusion import make_tiny_pipeline
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Let diffusers hand tensors to numpy in the way that numpy 2 calls outdated."""
-    config.addinivalue_line(
-        "filterwarnings", "ignore:__array__ implementation doesn't accept:DeprecationWarning"
-    )
-
 
 PROMPTS = ["a photo of a nurse", "a pilot, smiling", "the face of a clerk"]
 
@@ -59,7 +51,7 @@ def stack(fresh: Callable[[], DiffusionStack]) -> DiffusionStack:
 
 
 @pytest.fixture
-def conditioning(stack: DiffusionStack) -> tuple[Tensor, Tensor]:
+def conditioning(stack: DiffusionStack) -> tuple[Conditioning, Conditioning]:
     """Embeddings of three prompts and of the empty one, without a graph."""
     with torch.no_grad():
         return encode_prompts(stack, PROMPTS), encode_prompts(stack, [""])

@@ -21,7 +21,7 @@ from fairness_core.diffusion import (
     lora_state,
     trainable,
 )
-from fairness_core.diffusion.adapters import TEXT_TARGETS, UNET_TARGETS
+from fairness_core.diffusion.families.base import TEXT_TARGETS, UNET_TARGETS
 from fairness_core.errors import ConfigError, ModelError
 
 Fresh = Callable[[], DiffusionStack]
@@ -49,7 +49,7 @@ def shake(stack: DiffusionStack) -> None:
 def outputs(stack: DiffusionStack, noise: Tensor) -> tuple[Tensor, Tensor]:
     with torch.no_grad():
         embedding = encode_prompts(stack, ["a pilot"] * len(noise))
-        return embedding, stack.predict(noise, torch.tensor(500), embedding)
+        return embedding.states, stack.predict(noise, torch.tensor(500), embedding)
 
 
 def test_the_same_generator_gives_the_same_adapters(fresh: Fresh, stack: DiffusionStack) -> None:

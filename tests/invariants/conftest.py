@@ -1,4 +1,4 @@
-"""A tiny world on disk, and how to call the finetuning step on it."""
+"""How to call the finetuning step on the tiny world."""
 
 from __future__ import annotations
 
@@ -8,19 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.tiny_world import TinyWorld, make_tiny_world
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Let diffusers hand tensors to numpy in the way that numpy 2 calls outdated."""
-    config.addinivalue_line(
-        "filterwarnings", "ignore:__array__ implementation doesn't accept:DeprecationWarning"
-    )
-
-
-@pytest.fixture(scope="session")
-def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> TinyWorld:
-    return make_tiny_world(tmp_path_factory.mktemp("world"))
+from tests.helpers.tiny_world import TinyWorld
 
 
 @pytest.fixture
@@ -32,6 +20,7 @@ def finetune_arguments(tiny_world: TinyWorld) -> Callable[[Path, Path], list[str
             "params": params,
             "prompts": tiny_world.prompts,
             "classifiers": tiny_world.classifiers,
+            "bank": tiny_world.bank,
             "checkpoints": folder / "checkpoints",
             "output": folder / "output",
             "metrics": folder / "metrics.json",

@@ -11,7 +11,7 @@ import yaml
 
 from fairness_core.config import load
 from fairness_core.errors import ConfigError
-from pipelines.compile import arguments, compile_pipeline, given_inputs
+from pipelines.compile import arguments, compile_pipeline, given_inputs, given_policy
 from pipelines.lint import check, read_compiled
 from pipelines.resources import PROFILES, Cluster, Images, Placement
 from tests.conftest import REPOSITORY
@@ -95,12 +95,12 @@ def test_numbers_reach_the_task_to_the_last_digit(repository):
 
 
 def test_pure_steps_are_cached_and_others_not(documents):
-    for name in ("finish", "report"):
+    for name in ("finish", "gate", "report"):
         assert not PROFILES["gpu"][name].pure
     inside = documents[0]["components"]["comp-exit-handler-1"]["dag"]["tasks"]
     cached = {name for name, task in inside.items() if task.get("cachingOptions")}
     loops = {name for name in inside if name.startswith("for-loop")}
-    assert set(inside) - cached - loops == {"report"}
+    assert set(inside) - cached - loops == {"gate", "report"}
     assert not documents[0]["root"]["dag"]["tasks"]["finish"].get("cachingOptions")
 
 
@@ -141,6 +141,7 @@ def test_steps_without_gpus_stay_off_the_gpu_pool(documents):
 
 def test_defaults_are_carried_on_request(repository, tmp_path):
     given = arguments("align-and-evaluate", load(repository / "params.yaml"))
+    given |= given_policy(repository / "policy.yaml")
     out = tmp_path / "p.yaml"
     compile_pipeline("align-and-evaluate", out, Placement("cpu", IMAGES), defaults=given)
     inputs = read_compiled(out)[0]["root"]["inputDefinitions"]["parameters"]
@@ -172,3 +173,14 @@ def test_artifacts_of_earlier_runs_are_named_one_and_all():
         given_inputs("audit-only", given[:1])
     with pytest.raises(ConfigError, match="give no --input"):
         given_inputs("align-and-evaluate", given)
+
+
+def test_the_policy_goes_along_as_text_and_is_sound(repository, tmp_path):
+    file = repository / "policy.yaml"
+    assert given_policy(file) == {"policy": file.read_text()}
+    bad = tmp_path / "policy.yaml"
+    bad.write_text("version: 1\nrules: {beauty: 0.1}\nwaivers: []\n")
+    with pytest.raises(ConfigError, match="beauty"):
+        given_policy(bad)
+    with pytest.raises(ConfigError, match="policy"):
+        given_policy(tmp_path / "none.yaml")

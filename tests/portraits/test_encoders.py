@@ -40,8 +40,8 @@ def clip(drawings, tokenizer, tmp_path_factory) -> tuple[CLIPModel, list[float],
         tokenizer,
         size="train",
         seed=0,
-        steps=24,
-        batch_size=16,
+        steps=80,
+        batch_size=32,
         on_step=lambda step, loss: losses.append(loss),
     )
     folder = tmp_path_factory.mktemp("clip")
@@ -114,7 +114,7 @@ def test_folders_are_small_and_stock_loading_computes_in_32_bits(kind, request):
     folder = request.getfixturevalue(kind)[2]
     names = {path.name for path in folder.iterdir()}
     assert {"config.json", "model.safetensors", "preprocessor_config.json"} <= names
-    assert (folder / "model.safetensors").stat().st_size < 1_400_000
+    assert (folder / "model.safetensors").stat().st_size < 1_800_000
     stock = {"clip": CLIPModel, "dino": Dinov2Model}[kind].from_pretrained(
         folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
     )
@@ -129,7 +129,7 @@ def test_audit_encoder_is_another_network(build, tokenizer):
     ]
     sizes = [sum(p.numel() for p in network.parameters()) for network in both]
     assert sizes[0] != sizes[1]
-    assert max(sizes) < 750_000
+    assert max(sizes) < 900_000
 
 
 def test_training_depends_on_the_seed_alone(drawings):
