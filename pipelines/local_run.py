@@ -24,7 +24,15 @@ from pipelines.compile import compile_pipeline
 from pipelines.lint import read_compiled
 from pipelines.resources import Cluster, Images, Placement
 
-__all__ = ["RESULTS", "Expected", "expected_tasks", "missing_outputs", "run_here"]
+__all__ = [
+    "RESULTS",
+    "SOURCES",
+    "Expected",
+    "collect_results",
+    "expected_tasks",
+    "missing_outputs",
+    "run_here",
+]
 
 LOCAL_IMAGE = "evenhand.invalid/python:local"
 SOURCES = Path(__file__).resolve().parent.parent
@@ -158,7 +166,7 @@ def run_here(
     new = sorted(set(root.iterdir()) - before) if root.is_dir() else []
     if len(new) == 1:
         # Also of a run that failed: one that the gate stops still has its report.
-        _collect(new[0], out)
+        collect_results(new[0], out)
     if failure is not None or len(new) != 1:
         raise ArtifactError(
             f"The pipeline failed: {failure or 'it left no folder'}",
@@ -211,7 +219,7 @@ def _python_path() -> Iterator[None]:
                 os.environ[key] = old
 
 
-def _collect(run: Path, out: Path) -> None:
+def collect_results(run: Path, out: Path) -> None:
     """Show what tasks have finished where `dvc repro` puts it, as links to the same files."""
     for (task, output), place in RESULTS.items():
         source, target = run / task / output, out / place

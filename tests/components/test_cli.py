@@ -62,6 +62,22 @@ def test_presets_are_listed_and_run_shows_one_experiment(repository, monkeypatch
         RUNNER.invoke(cli.app, [*command, "--set", "run.seed=-1"], catch_exceptions=False)
 
 
+def test_run_without_preset_and_with_the_other_runners_options(repository, monkeypatch):
+    monkeypatch.chdir(repository)
+    command = ["run", "--set", "run.seed=3"]
+    shown = RUNNER.invoke(cli.app, [*command, "--show"], catch_exceptions=False).output
+    assert shown == "dvc exp run --temp --set-param ++run.seed=3\n"
+    with pytest.raises(ConfigError, match="runner subprocess has no --keep, --show"):
+        wrong = [*command, "--runner", "subprocess", "--show", "--keep"]
+        RUNNER.invoke(cli.app, wrong, catch_exceptions=False)
+    with pytest.raises(ConfigError, match="runner dvc has no --out, --input"):
+        wrong = [*command, "--input", "a=b", "--out", "x"]
+        RUNNER.invoke(cli.app, wrong, catch_exceptions=False)
+    with pytest.raises(ConfigError, match="no such preset.*portraits-race"):
+        wrong = ["run", "--runner", "docker", "--preset", "portraits-rase", "--image", "i"]
+        RUNNER.invoke(cli.app, wrong, catch_exceptions=False)
+
+
 def test_draw_writes_a_sheet(tmp_path):
     sheet = tmp_path / "a" / "sheet.png"
     command = ["portraits", "draw", str(sheet), "--count", "10", "--scale", "2"]

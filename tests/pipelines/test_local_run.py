@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 
 import pytest
 import yaml
 
+from components.build_bank.main import main as build_bank
 from components.calibrate_classifier.main import main as calibrate_classifier
 from components.evaluate_bias.main import main as evaluate_bias
 from components.finetune.main import main as finetune
+from components.gate.main import main as gate
 from components.generate_baselines.main import main as generate_baselines
 from components.generate_images.main import main as generate_images
 from components.generate_prompts.main import main as generate_prompts
@@ -19,25 +22,34 @@ from components.publish.main import main as publish
 from components.report.main import main as report
 from fairness_core.config import load
 from fairness_core.errors import ArtifactError
-from pipelines.compile import arguments
+from pipelines.compile import arguments, given_policy
 from pipelines.lint import read_compiled
-from pipelines.local_run import Expected, expected_tasks, missing_outputs, run_here
+from pipelines.local_run import (
+    SOURCES,
+    Expected,
+    collect_results,
+    expected_tasks,
+    missing_outputs,
+    run_here,
+)
 from tests.components.conftest import CATALOG
-from tests.helpers.tiny_world import make_tiny_world, write_params
+from tests.helpers.tiny_world import write_params
+from tests.pipelines.warm import warm_python
 
 SHARDS = 2
+POLICY = "version: 1\nrules: {no_face_rate: 1.0}\n"
 STEPS = {
-    "generate-prompts": 1, "calibrate-classifier": 1, "finetune": 1, "publish": 1,
+    "generate-prompts": 1, "calibrate-classifier": 1, "build-bank": 1, "finetune": 1, "publish": 1,
     "generate-images": SHARDS, "merge-images": 1, "generate-images-2": SHARDS, "merge-images-2": 1,
-    "generate-baselines": 1, "evaluate-bias": 1, "report": 1, "finish": 1,
+    "generate-baselines": 1, "evaluate-bias": 1, "report": 1, "gate": 1, "finish": 1,
 }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory, repository):
+def plain(tmp_path_factory, repository, tiny_world):
     """A folder in which every step ran by its own command line."""
     folder = tmp_path_factory.mktemp("plain")
-    world = make_tiny_world(tmp_path_factory.mktemp("world"))
+    world = tiny_world
     path = write_params(
         folder / "params.yaml", repository, world,
         iterations=2, images_per_prompt=4, checkpoint_every=1,
@@ -48,10 +60,12 @@ def plain(tmp_path_factory, repository):
         "audit_image_self": str(world.image_self),
     }
     (folder / "catalog.csv").write_text(CATALOG)
+    (folder / "policy.yaml").write_text(POLICY)
     params["generate_prompts"] |= {
         "world": str(folder / "catalog.csv"), "test_images": 4, "named_images": 2,
     }  # fmt: skip
     params["calibrate_classifier"] |= {"images": 100, "epochs": 1, "audit_epochs": 1}
+    params["build_bank"] |= {"images": 8}
     params["generate_images"] |= {"steps": 2, "batch_size": 4}
     params["baselines"]["methods"] = ["intervention"]
     params["evaluate_bias"] |= {"bootstrap": 100, "batch_size": 8}
@@ -59,13 +73,14 @@ def plain(tmp_path_factory, repository):
     before = os.getcwd()
     os.chdir(folder)
     try:
-        for step in (generate_prompts, calibrate_classifier, finetune, publish):
+        for step in (generate_prompts, calibrate_classifier, build_bank, finetune, publish):
             assert step([]) == 0
         assert generate_images(["--model", "base"]) == 0
         assert generate_images(["--model", "aligned"]) == 0
         assert generate_baselines([]) == 0
         assert evaluate_bias([]) == 0
-        assert report([]) == 0
+        assert report(["--policy", "policy.yaml"]) == 0
+        assert gate([]) == 0
     finally:
         os.chdir(before)
     return folder
@@ -75,8 +90,18 @@ def plain(tmp_path_factory, repository):
 def piped(plain, tmp_path_factory):
     """The same by the compiled pipeline, every task a process: folder, and kfp's tree in it."""
     out = tmp_path_factory.mktemp("piped")
+    with warm_python(tmp_path_factory.mktemp("warm"), SOURCES) as program:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "executable", str(program))
+            tree = run_here(
+                "align-and-evaluate", everything(plain), out, runner="subprocess", shards=SHARDS
+            )
+    return out, tree
+
+
+def everything(plain):
     given = arguments("align-and-evaluate", load(plain / "params.yaml"))
-    return out, run_here("align-and-evaluate", given, out, runner="subprocess", shards=SHARDS)
+    return given | given_policy(plain / "policy.yaml")
 
 
 def same_bytes(one, other, names):
@@ -106,6 +131,8 @@ def test_adapters_bundle_and_images_are_those_of_the_command_lines(plain, piped)
         [
             "prompts/prompts.parquet",
             "prompts/plan.parquet",
+            "bank/faces.safetensors",
+            "gate/verdict.json",
             "classifiers/train/model.safetensors",
             "classifiers/audit/model.safetensors",
             "finetune/live.safetensors",
@@ -181,7 +208,7 @@ def test_a_step_that_wrote_nothing_is_found_although_the_run_succeeded(piped, tm
 
 @pytest.mark.slow
 def test_a_step_that_fails_ends_the_run_with_its_own_message(plain, tmp_path, capfd):
-    given = arguments("align-and-evaluate", load(plain / "params.yaml"))
+    given = everything(plain)
     prompts = json.loads(given["generate_prompts_parameters"])
     prompts["generate_prompts"]["world"] = "nowhere.csv"
     given["generate_prompts_parameters"] = json.dumps(prompts)
@@ -192,6 +219,21 @@ def test_a_step_that_fails_ends_the_run_with_its_own_message(plain, tmp_path, ca
     assert "nowhere.csv" in printed
     assert "the pipeline ended as FAILED" in printed
     assert not (tmp_path / "artifacts").exists()
+
+
+def test_a_run_that_failed_shows_what_it_had_finished(tmp_path):
+    run, out = tmp_path / "run", tmp_path / "out"
+    for name in ("report/folder/report.html", "gate/verdict/verdict.json", "finetune/finetuned/a"):
+        (run / name).parent.mkdir(parents=True)
+        (run / name).write_text("x")
+    (run / "report/executor_output.json").write_text("{}")
+    # The gate ends with an error after its verdict is whole; the training was cut off.
+    (run / "gate/verdict/manifest.json").write_text("{}")
+    (out / "artifacts/finetune").mkdir(parents=True)
+    collect_results(run, out)
+    assert (out / "artifacts/report/report.html").read_text() == "x"
+    assert (out / "artifacts/gate/verdict.json").is_file()
+    assert [path.name for path in sorted((out / "artifacts").iterdir())] == ["gate", "report"]
 
 
 def test_loops_are_unrolled_and_page_only_outputs_left_out(documents):
