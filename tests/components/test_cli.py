@@ -67,15 +67,14 @@ def test_run_without_preset_and_with_the_other_runners_options(repository, monke
     command = ["run", "--set", "run.seed=3"]
     shown = RUNNER.invoke(cli.app, [*command, "--show"], catch_exceptions=False).output
     assert shown == "dvc exp run --temp --set-param ++run.seed=3\n"
-    with pytest.raises(ConfigError, match="runner subprocess has no --keep, --show"):
-        wrong = [*command, "--runner", "subprocess", "--show", "--keep"]
-        RUNNER.invoke(cli.app, wrong, catch_exceptions=False)
-    with pytest.raises(ConfigError, match="runner dvc has no --out, --input"):
-        wrong = [*command, "--input", "a=b", "--out", "x"]
-        RUNNER.invoke(cli.app, wrong, catch_exceptions=False)
-    with pytest.raises(ConfigError, match="no such preset.*portraits-race"):
-        wrong = ["run", "--runner", "docker", "--preset", "portraits-rase", "--image", "i"]
-        RUNNER.invoke(cli.app, wrong, catch_exceptions=False)
+    for wrong, said in (
+        (["--runner", "subprocess", "--show", "--keep"], "runner subprocess has no --keep, --show"),
+        (["--input", "a=b", "--out", "x"], "runner dvc has no --out, --input"),
+        (["--runner", "docker", "--preset", "portraits-rase"], "no such preset.*portraits-race"),
+        (["--runner", "docker", "--image", ""], "Containers need an image"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            RUNNER.invoke(cli.app, [*command, *wrong], catch_exceptions=False)
 
 
 def test_draw_writes_a_sheet(tmp_path):

@@ -90,12 +90,12 @@ def plain(tmp_path_factory, repository, tiny_world):
 def piped(plain, tmp_path_factory):
     """The same by the compiled pipeline, every task a process: folder, and kfp's tree in it."""
     out = tmp_path_factory.mktemp("piped")
-    with warm_python(tmp_path_factory.mktemp("warm"), SOURCES) as program:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "executable", str(program))
-            tree = run_here(
-                "align-and-evaluate", everything(plain), out, runner="subprocess", shards=SHARDS
-            )
+    warm = warm_python(tmp_path_factory.mktemp("warm"), SOURCES)
+    with warm as program, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "executable", str(program))
+        tree = run_here(
+            "align-and-evaluate", everything(plain), out, runner="subprocess", shards=SHARDS
+        )
     return out, tree
 
 

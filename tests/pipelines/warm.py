@@ -1,7 +1,7 @@
 """Processes for kfp's runner that need no imports: forks of one process that has done them.
 
-A task's own program is all but nothing beside the seconds that its imports take, sixteen times a run.
-What a task sees is what a process of its own sees: arguments, environment, folder, streams, status.
+Imports are nearly all of a task's seconds, and a run has sixteen tasks. What a task sees is what a
+process of its own sees: arguments, environment, folder, streams, status.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ def keep(address):
     with socket.socket(socket.AF_UNIX) as door:
         door.bind(address)
         door.listen()
-        print("ready", flush=True)
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
         while True:
             asked, _ = door.accept()
             header, streams, _, _ = socket.recv_fds(asked, LENGTH, 3)
