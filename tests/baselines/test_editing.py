@@ -14,6 +14,7 @@ from fairness_core.baselines import (
     Balance,
     balance,
     class_shares,
+    class_targets,
     edit_matrix,
     edited_weights,
     load_edit,
@@ -117,6 +118,19 @@ def test_a_concept_within_tolerance_or_without_a_face_is_left_alone(stack):
     )
     assert torch.equal(found.weights[:2], torch.zeros(2, 2))
     assert torch.allclose(found.weights[2], torch.tensor([0.4, -0.4]))
+
+
+def test_a_concept_may_have_a_target_of_its_own(stack):
+    concepts, classes = draw(1, 2, 16).float(), draw(2, 2, 16).float()
+    shares = torch.tensor([[0.5, 0.5], [0.5, 0.5]])
+    settings = Balance(iterations=1, step=0.5, tolerance=0.05, regularisation=0.1)
+    own = SPACE.with_targets({"gender": (0.3, 0.7)})
+    found = balance(
+        stack, concepts, classes, draw(3, 1, 16).float(), SPACE, lambda _: shares, settings,
+        targets=torch.stack([class_targets(SPACE), class_targets(own)]),
+    )  # fmt: skip
+    assert torch.equal(found.weights[0], torch.zeros(2))
+    assert torch.allclose(found.weights[1], torch.tensor([-0.1, 0.1]))
 
 
 def test_settings_are_in_range():

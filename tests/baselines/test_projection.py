@@ -70,14 +70,14 @@ def test_a_projection_needs_pairs():
 
 def test_the_model_reads_projected_states_and_an_unchanged_empty_prompt(stack):
     matrix = draw(4, 16, 16)
-    before = encode_prompts(stack, ["", "a nurse"])
+    before = encode_prompts(stack, ["", "a nurse"]).states
     with project_text(stack, matrix):
-        inside = encode_prompts(stack, ["", "a nurse"])
-        alone = encode_prompts(stack, ["a nurse"])
+        inside = encode_prompts(stack, ["", "a nurse"]).states
+        alone = encode_prompts(stack, ["a nurse"]).states
     assert torch.equal(inside[0], before[0])
     assert torch.allclose(inside[1], before[1] @ matrix.float().T, atol=1e-4)
     assert torch.allclose(alone[0], inside[1], atol=1e-5)
-    assert torch.equal(encode_prompts(stack, ["", "a nurse"]), before)
+    assert torch.equal(encode_prompts(stack, ["", "a nurse"]).states, before)
 
 
 def test_a_projection_of_another_width_is_refused(stack):

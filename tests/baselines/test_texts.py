@@ -17,10 +17,11 @@ from fairness_core.baselines import (
     neutral_occupations,
     pair_texts,
 )
-from fairness_core.diffusion import encode_prompts
-from fairness_core.errors import PromptError
+from fairness_core.diffusion import DiffusionStack, encode_prompts
+from fairness_core.errors import ModelError, PromptError
 from fairness_core.portraits.models import resolve
 from fairness_core.portraits.world import ATTRIBUTES, catalog
+from tests.helpers.tiny_families import make_tiny
 
 SPACE = AttributeSpace.from_mapping(
     {"gender": {"classes": ["female", "male"]}, "race": {"classes": ["light", "dark"]}}
@@ -97,13 +98,19 @@ def test_concepts_and_pairs_keep_the_prompts_own_beginning():
 def test_a_concepts_state_is_that_of_its_last_token_in_the_whole_prompt(stack):
     texts = ["a nurse", "a photo of a pilot"]
     states = last_states(stack, texts)
-    whole = encode_prompts(stack, ["a nurse, a person"])
+    whole = encode_prompts(stack, ["a nurse, a person"]).states
     # One token a letter, after the start token.
     assert torch.allclose(states[0], whole[0, len("anurse")], atol=1e-5)
     assert states.shape == (2, 16)
     ends = end_states(stack, texts)
     assert torch.allclose(ends.norm(dim=1), torch.ones(2))
-    own = encode_prompts(stack, ["a nurse"])[0, 1 + len("anurse")]
+    own = encode_prompts(stack, ["a nurse"]).states[0, 1 + len("anurse")]
     assert torch.allclose(ends[0], own / own.norm(), atol=1e-5)
     with pytest.raises(PromptError, match="no word"):
         last_states(stack, [""])
+
+
+def test_models_of_several_text_encoders_are_refused(tmp_path):
+    stack = DiffusionStack.load(make_tiny("sdxl", tmp_path))
+    with pytest.raises(ModelError, match="one text encoder.*StableDiffusionXLPipeline"):
+        last_states(stack, ["a nurse"])

@@ -80,6 +80,25 @@ def test_without_methods_the_evaluation_is_as_it_was(done, here, tmp_path):
     assert alone == full
 
 
+def test_a_joint_target_is_refused_by_uce(done, here, tmp_path, capsys):
+    cells = "{female/young: 0.25, female/old: 0.25, male/young: 0.25, male/old: 0.25}"
+    joint = "{attributes: [gender, age], shares: " + cells + "}"
+    options = ["--out", str(tmp_path / "b"), "--set", "finetune.align=[gender, age]"]
+    assert generate_baselines([*options, "--set", f"targets.joint={joint}"]) == 1
+    said = capsys.readouterr().err
+    assert "no way to a joint target" in said
+    assert "leave uce out of baselines.methods" in said
+
+
+def test_further_splits_are_measured_for_every_method(done):
+    evaluation = read_json(done / "metrics/evaluation.json")
+    for block in evaluation["baselines"].values():
+        part = block["also"]["sports"]
+        assert part["change"]["gender"]["difference"] == pytest.approx(
+            part["gender"]["bias"] - evaluation["also"]["sports"]["base"]["gender"]["bias"]
+        )
+
+
 def test_a_killed_run_goes_on_where_it_stopped(done, here, tmp_path, monkeypatch):
     """The second method fails; the first is not made again."""
     from components.generate_baselines import prepare as module

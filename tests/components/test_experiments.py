@@ -24,11 +24,13 @@ with open(pathlib.Path(__file__).parent / "calls.txt", "a") as stream:
     stream.write(name + "\\n")
 if values["finetune"]["rank"] == 13 and name == "second":
     sys.exit("thirteen is unlucky")
+missed = values["finetune"]["rank"] == 14 and name == "second"
 out = pathlib.Path(paths[-1])
 out.mkdir(parents=True, exist_ok=True)
 (out / "value.json").write_text(
     json.dumps([values["run"]["seed"], values["finetune"]["iterations"]])
 )
+sys.exit(3 if missed else 0)
 """
 PIPELINE = {
     "stages": {
@@ -115,6 +117,22 @@ def test_a_failed_stage_shows_its_log_and_a_later_start_goes_on(place, repositor
     assert calls(place) == ["first", "second"]
     go(place, repository)
     assert calls(place) == ["first", "second", "second"]
+
+
+def test_a_gate_that_is_not_met_is_a_result(place, repository):
+    folder = go(place, repository, more=["finetune.rank=14"])
+    assert (folder / "artifacts/second/a/value.json").is_file()
+    assert calls(place) == ["first", "second"]
+    go(place, repository, more=["finetune.rank=14"])
+    assert calls(place) == ["first", "second"]
+
+
+def test_a_changed_file_of_the_command_is_another_key(place, repository):
+    go(place, repository)
+    with (place / "program.py").open("a") as stream:
+        stream.write("# changed\n")
+    go(place, repository)
+    assert calls(place) == ["first", "second"] * 2
 
 
 def test_a_run_stops_after_the_stage_named(place, repository):
