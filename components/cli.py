@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from components import sweeps
 from components.portraits import app as portraits
 from fairness_core.errors import ConfigError, EvenhandError
 
@@ -24,6 +25,7 @@ STEPS = (
     "finetune",
     "publish",
     "generate_images",
+    "generate_baselines",
     "evaluate_bias",
     "report",
     "gate",
@@ -32,7 +34,6 @@ STEPS = (
 )
 
 PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
-PRESETS = Path("presets")
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -183,58 +184,9 @@ def check(
     typer.echo(f"{params} is sound")
 
 
-@app.command()
-def presets(
-    folder: Annotated[Path, typer.Option(help="Folder of presets.")] = PRESETS,
-) -> None:
-    """List the presets, one line each."""
-    from fairness_core.config import read_presets
-
-    found = read_presets(folder)
-    width = max(len(preset.name) for preset in found)
-    for preset in found:
-        typer.echo(f"{preset.name:{width}}  {preset.about}")
-
-
-@app.command()
-def run(
-    preset: Annotated[str, typer.Option(help="Name of a preset, see `evenhand presets`.")],
-    values: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="One value over it; may repeat."),
-    ] = None,
-    keep: Annotated[
-        bool, typer.Option(help="Run here and leave the preset's values in params.yaml.")
-    ] = False,
-    show: Annotated[bool, typer.Option(help="Print the command and run nothing.")] = False,
-    params: Annotated[Path, typer.Option(help="Parameter file.")] = Path("params.yaml"),
-    folder: Annotated[Path, typer.Option(help="Folder of presets.")] = PRESETS,
-) -> None:
-    """Run every step with a preset, as a DVC experiment of that name.
-
-    The run takes place in a folder of DVC's own; params.yaml, artifacts and metrics here stay as
-    they are until `dvc exp apply`.
-    """
-    import os
-    import shlex
-    import subprocess
-
-    from fairness_core.config import find_preset, load_preset
-    from fairness_core.config.presets import experiment
-
-    chosen = find_preset(folder, preset)
-    load_preset(params, chosen, values or ())
-    command = experiment(chosen, values or (), keep=keep)
-    if show:
-        typer.echo(shlex.join(command))
-        return
-    # Steps call plain `python`: it must be this environment's.
-    here = Path(sys.executable).parent
-    env = os.environ | {"PATH": f"{here}{os.pathsep}{os.environ.get('PATH', '')}"}
-    status = subprocess.run([sys.executable, "-m", *command], env=env, check=False).returncode
-    if status == 0 and not keep:
-        typer.echo(f"Figures: dvc exp show.  Report, images, metrics: dvc exp apply {preset}")
-    raise typer.Exit(status)
+# By name: the pipelines stand above the steps, which import nothing of them.
+sweeps.register(app)
+importlib.import_module("pipelines.commands").register(app)
 
 
 def main() -> None:

@@ -129,12 +129,19 @@ def arguments(step: str, about: str | None) -> argparse.ArgumentParser:
         metavar="SECTION.KEY=VALUE",
         help="override one value; may be repeated",
     )
+    parser.add_argument(
+        "--part",
+        action="store_true",
+        help="the parameter file is JSON and holds only what this step reads",
+    )
     return parser
 
 
 def _environment(params: Params) -> dict[str, str]:
     """What the libraries read; offline unless a parameter names a model of the hub."""
-    asked = any("@" in str(name) for name in params.section("models").values())
+    # A task of a pipeline has only the sections that it reads.
+    models = params.section("models") if "models" in params.model_fields_set else {}
+    asked = any("@" in str(name) for name in models.values())
     return {key: value for key, value in QUIET.items() if key != "HF_HUB_OFFLINE" or not asked}
 
 
@@ -155,9 +162,7 @@ def execute(
     """
     args = parser.parse_args(argv)
     try:
-        from fairness_core.config import load
-
-        params = load(args.params, args.set)
+        params = _parameters(args)
         # Read once, when the libraries are first imported, which is why steps import them inside.
         for key, value in _environment(params).items():
             os.environ.setdefault(key, value)
@@ -166,3 +171,17 @@ def execute(
         sys.stderr.write(f"error: {error}\n")
         return error.status
     return 0
+
+
+def _parameters(args: argparse.Namespace) -> Params:
+    from fairness_core.config import load, load_part
+    from fairness_core.errors import ConfigError
+    from fairness_core.runtime.files import read_json
+
+    if not args.part:
+        return load(args.params, args.set)
+    if args.set:
+        raise ConfigError(
+            "With --part nothing is overridden", given=args.set, do="put the value into the file"
+        )
+    return load_part(read_json(args.params))

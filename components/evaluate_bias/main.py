@@ -1,4 +1,4 @@
-"""Measure base and aligned on held-out prompts with networks that training never saw.
+"""Measure base, aligned and baselines on held-out prompts with networks that training never saw.
 
 Detect, crop, classify with the audit classifier, embed; then bias per prompt beside what a fair
 sampler would score, the change with its intervals, image quality, and attribute-naming prompts.
@@ -39,6 +39,7 @@ def run(
     classifiers: Path,
     base: Path,
     aligned: Path,
+    baselines: Path,
     settings: Settings,
     out: Path,
     metrics: Path,
@@ -57,6 +58,7 @@ def run(
         classifiers: Folder of ``calibrate_classifier``; its ``audit`` measures.
         base: Folder of ``generate_images`` for the base model.
         aligned: The same for the aligned model.
+        baselines: Folder of ``generate_baselines``; each of its methods is measured too.
         settings: Section ``run``.
         out: Folder to write.
         metrics: JSON file for the figures.
@@ -75,7 +77,7 @@ def run(
         assess,
         check_alike,
         check_audit,
-        compare,
+        compare_all,
         prompt_table,
         quality_table,
     )
@@ -97,9 +99,12 @@ def run(
         catalog = read_table(prompts / "prompts.parquet")
         for name in (split, *also):
             select(catalog, name)
-        folders = {"base": base, "aligned": aligned}
-        made = {model: verify(folders[model], kind="images")["extra"] for model in MODELS}
-        check_alike({model: made[model]["recipe"] for model in MODELS})
+        methods = verify(baselines, kind="baselines")["extra"]["methods"]
+        folders = {
+            "base": base, "aligned": aligned, **{m: baselines / m / "images" for m in methods},
+        }  # fmt: skip
+        made = {model: verify(folder, kind="images")["extra"] for model, folder in folders.items()}
+        check_alike({model: made[model]["recipe"] for model in folders})
         verify(classifiers, kind="classifiers")
         audit = sha256_file(classifiers / "audit" / WEIGHTS)
         check_audit(
@@ -120,20 +125,21 @@ def run(
                 batch_size=batch_size,
                 label=f"{model} model's images measured",
             )
-            for model in MODELS
+            for model in folders
         }
-        faces = pd.concat([seen[model].faces for model in MODELS], ignore_index=True)
-        cosines = [quality_table(seen[model], seen["base"]) for model in MODELS]
+        faces = pd.concat([part.faces for part in seen.values()], ignore_index=True)
+        cosines = [quality_table(part, seen["base"]) for part in seen.values()]
         quality = pd.concat(cosines, ignore_index=True)
-        evaluation = compare(
+        evaluation = compare_all(
             faces,
             quality,
             catalog,
             space,
             split=split,
             also=also,
-            seconds={model: made[model]["seconds"] for model in MODELS},
+            seconds={model: extra["seconds"] for model, extra in made.items()},
             bootstrap=Bootstrap(settings.seed, bootstrap),
+            methods=methods,
         )
         evaluation |= {name: made["base"]["recipe"][name] for name in ("guidance", "steps")}
         with atomic_folder(out) as folder:
@@ -218,6 +224,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ("classifiers", "artifacts/classifiers"),
         ("base", "artifacts/images/base"),
         ("aligned", "artifacts/images/aligned"),
+        ("baselines", "artifacts/baselines"),
     ):
         parser.add_argument(f"--{name}", type=Path, default=Path(default), help="read")
     parser.add_argument("--out", type=Path, default=Path("artifacts/evaluation"), help="written")
@@ -235,6 +242,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             classifiers=args.classifiers,
             base=args.base,
             aligned=args.aligned,
+            baselines=args.baselines,
             settings=settings,
             out=args.out,
             metrics=args.metrics,

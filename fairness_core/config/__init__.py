@@ -1,16 +1,19 @@
 """The typed parameters of a run."""
 
 from fairness_core.config.load import load, schema
+from fairness_core.config.part import load_part, take
 from fairness_core.config.presets import (
     Preset,
     assignments,
     find_preset,
     load_preset,
+    read_preset,
     read_presets,
 )
 from fairness_core.config.schema import (
     AttributeEntry,
     Audit,
+    Baselines,
     CalibrateClassifier,
     EvaluateBias,
     Finetune,
@@ -29,6 +32,7 @@ from fairness_core.config.schema import (
 __all__ = [
     "AttributeEntry",
     "Audit",
+    "Baselines",
     "CalibrateClassifier",
     "EvaluateBias",
     "Finetune",
@@ -46,7 +50,10 @@ __all__ = [
     "assignments",
     "find_preset",
     "load",
+    "load_part",
     "load_preset",
+    "read_preset",
     "read_presets",
     "schema",
+    "take",
 ]

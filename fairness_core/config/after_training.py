@@ -10,6 +10,7 @@ from fairness_core.config.targets import Section, Text, pair
 
 __all__ = [
     "Audit",
+    "Baselines",
     "BatchSize",
     "EvaluateBias",
     "Gate",
@@ -37,6 +38,30 @@ class GenerateImages(Section):
     steps: SamplingSteps = Field(description="sampling steps")
     guidance: Guidance
     batch_size: BatchSize
+
+
+class Baselines(Section):
+    """Training-free methods that alignment is compared with."""
+
+    methods: Annotated[
+        tuple[Literal["intervention", "uce", "debiasvl"], ...], BeforeValidator(pair)
+    ] = Field(description="methods compared; none: nothing is compared")
+    wording: Text = Field(description="intervention: holds {prompt} or {subject}; {classes}: names")
+    attribute_prompt: Text = Field(description="{}: the words of a class")
+    words: dict[str, Text] = Field(description="words that ask for a class, where not its name")
+    concepts: Annotated[int, Field(ge=1)] | None = Field(
+        description="training occupations used, the first; null: all"
+    )
+    preserve: Annotated[tuple[Text, ...], BeforeValidator(pair)] = Field(
+        description="uce: texts whose keys and values are to stay"
+    )
+    regularisation: float = Field(gt=0, description="uce: weight of |W - W0|^2")
+    iterations: int = Field(ge=1, le=1000, description="uce: rounds of measuring and editing")
+    images: int = Field(ge=1, le=10_000, description="uce: images of each concept and round")
+    step: float = Field(gt=0, le=10, description="uce: weight added per unit of missing share")
+    tolerance: float = Field(ge=0, lt=1, description="uce: distance of a share that is near enough")
+    strength: float = Field(ge=0, description="debiasvl: weight of the pairs")
+    orthogonal: bool = Field(description="debiasvl: start from I - A (A^T A)^-1 A^T instead of I")
 
 
 class EvaluateBias(Section):

@@ -180,6 +180,17 @@ def _trained(get: Sound) -> Iterator[tuple[str, str]]:
         )
 
 
+def _baselines(get: Sound) -> Iterator[tuple[str, str]]:
+    methods, prompt = get("baselines.methods"), get("baselines.attribute_prompt")
+    if len(set(methods)) < len(methods):
+        yield "baselines.methods", f"a method is named twice; given {methods}"
+    if prompt.count("{}") != 1:
+        yield (
+            "baselines.attribute_prompt",
+            f"needs one {{}} for the words of a class; given '{prompt}'",
+        )
+
+
 CHECKS: tuple[Check, ...] = (
     _targets,
     _joint,
@@ -197,6 +208,7 @@ CHECKS: tuple[Check, ...] = (
     _steps,
     _gradient_steps,
     _trained,
+    _baselines,
 )
 
 

@@ -15,7 +15,15 @@ from fairness_core.config.schema import Params
 from fairness_core.config.source import merge, parse, read
 from fairness_core.errors import ConfigError
 
-__all__ = ["Preset", "assignments", "experiment", "find_preset", "load_preset", "read_presets"]
+__all__ = [
+    "Preset",
+    "assignments",
+    "experiment",
+    "find_preset",
+    "load_preset",
+    "read_preset",
+    "read_presets",
+]
 
 
 @dataclass(frozen=True)
@@ -43,10 +51,15 @@ def read_presets(folder: Path | str) -> list[Preset]:
     paths = sorted(Path(folder).glob("*.yaml"), key=lambda path: path.stem)
     if not paths:
         raise ConfigError("There is no preset here", given=folder, do="name the folder of presets")
-    return [_read(path) for path in paths]
+    return [read_preset(path) for path in paths]
 
 
-def _read(path: Path) -> Preset:
+def read_preset(path: Path) -> Preset:
+    """One file.
+
+    Raises:
+        ConfigError: See `read_presets`.
+    """
     source = read(path)
     first = path.read_text(encoding="utf-8").partition("\n")[0]
     if not first.startswith("# ") or source.problems:
@@ -96,20 +109,22 @@ def assignments(values: Mapping[str, Any]) -> list[str]:
     return list(_assignments(values, ""))
 
 
-def experiment(preset: Preset, overrides: Iterable[str], *, keep: bool) -> list[str]:
+def experiment(preset: Preset | None, overrides: Iterable[str], *, keep: bool) -> list[str]:
     """The command line ``dvc exp run`` of a preset with single values over it.
 
     Args:
-        preset: The overlay.
+        preset: The overlay; it names the experiment. None: DVC finds a name.
         overrides: ``section.key=value``, the value in YAML, as ``load`` takes them.
         keep: Run in the working directory; otherwise in a temporary one.
     """
     values: dict[str, Any] = {}
-    merge(values, preset.values)
+    if preset is not None:
+        merge(values, preset.values)
     for override in overrides:
         merge(values, parse(override))
     given = [word for value in assignments(values) for word in ("--set-param", value)]
-    return ["dvc", "exp", "run", *([] if keep else ["--temp"]), "--name", preset.name, *given]
+    name = [] if preset is None else ["--name", preset.name]
+    return ["dvc", "exp", "run", *([] if keep else ["--temp"]), *name, *given]
 
 
 def _assignments(values: Mapping[str, Any], before: str) -> Iterator[str]:

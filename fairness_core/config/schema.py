@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field
 from fairness_core.attributes import AttributeSpace
 from fairness_core.config.after_training import (
     Audit,
+    Baselines,
     BatchSize,
     EvaluateBias,
     Gate,
@@ -35,6 +36,7 @@ from fairness_core.config.targets import (
 __all__ = [
     "AttributeEntry",
     "Audit",
+    "Baselines",
     "BuildBank",
     "CalibrateClassifier",
     "EvaluateBias",
@@ -203,6 +205,7 @@ class Params(Section):
     finetune: Finetune
     publish: Publish
     generate_images: GenerateImages
+    baselines: Baselines
     evaluate_bias: EvaluateBias
     report: Report
     audit: Audit

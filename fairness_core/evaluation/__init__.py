@@ -15,7 +15,12 @@ from fairness_core.evaluation.fair_play import check_alike, check_audit
 from fairness_core.evaluation.figures import faceless, parity_figures
 from fairness_core.evaluation.folder import list_images, measure_folder
 from fairness_core.evaluation.gate import Policy, Waiver, judge, read_policy
-from fairness_core.evaluation.generate import Sampling, generate_folder, plan_images
+from fairness_core.evaluation.generate import (
+    IMAGE_NOISE,
+    Sampling,
+    generate_folder,
+    plan_images,
+)
 from fairness_core.evaluation.groups import MODELS, measured_groups, prompt_table
 from fairness_core.evaluation.images import read_images, to_bytes, write_png
 from fairness_core.evaluation.labelled import (
@@ -24,10 +29,13 @@ from fairness_core.evaluation.labelled import (
     label_columns,
 )
 from fairness_core.evaluation.labels import confusion_of, read_labels
+from fairness_core.evaluation.methods import compare_all
 from fairness_core.evaluation.named import named_hits, named_prompts
 from fairness_core.evaluation.planted import planted_difference
+from fairness_core.evaluation.shards import Shard, merge_shards
 
 __all__ = [
+    "IMAGE_NOISE",
     "MODELS",
     "Assessment",
     "AuditRules",
@@ -36,6 +44,7 @@ __all__ = [
     "Instruments",
     "Policy",
     "Sampling",
+    "Shard",
     "Waiver",
     "assess",
     "audit_figures",
@@ -45,6 +54,7 @@ __all__ = [
     "check_audit",
     "classifier_report",
     "compare",
+    "compare_all",
     "confusion_of",
     "faceless",
     "generate_folder",
@@ -56,6 +66,7 @@ __all__ = [
     "measure_faces",
     "measure_folder",
     "measured_groups",
+    "merge_shards",
     "named_hits",
     "named_prompts",
     "parity_figures",

@@ -38,6 +38,7 @@ def compare(
     also: Sequence[str] = (),
     seconds: Mapping[str, float],
     bootstrap: Bootstrap,
+    models: tuple[str, str] = MODELS,
 ) -> dict[str, Any]:
     """Compute every figure of the evaluation.
 
@@ -54,30 +55,32 @@ def compare(
         also: Further splits, each with figures of its own.
         seconds: Seconds that generating each model's images took.
         bootstrap: Intervals.
+        models: The reference and the model compared with it; further models are not looked at.
 
     Returns:
-        ``base`` and ``aligned``: per group (``gender``, ``race``, ``gender_x_race``, ...) ``bias``
-        (mean over prompts), ``ci95``, ``sd`` (population, over prompts), ``fair_floor`` (what a
-        sampler of the target scores on these numbers of faces), ``shares`` (mean over prompts)
-        and, where the catalog has the truth, ``planted``; ``clip_t``, ``clip_i``, ``dino`` (means
-        over prompts), ``no_face_rate``, their ``ci95``, ``seconds``, ``prompts_without_face``.
-        ``change``: per group ``difference``, ``difference_ci95``, ``reduction_to_floor`` with
-        ``ci95`` (null where the base is at its floor), ``reduction`` of the raw value; differences
-        of the quality figures. ``named``: see ``named_prompts``. ``n_prompts``,
-        ``images_per_prompt`` and ``target``. ``also``: by further split ``base``, ``aligned``,
-        ``change``, ``n_prompts`` and ``images_per_prompt`` of its own.
+        ``base`` and ``aligned``, or as ``models`` names them: per group (``gender``, ``race``,
+        ``gender_x_race``, ...) ``bias`` (mean over prompts), ``ci95``, ``sd`` (population, over
+        prompts), ``fair_floor`` (what a sampler of the target scores on these numbers of faces),
+        ``shares`` (mean over prompts) and, where the catalog has the truth, ``planted``;
+        ``clip_t``, ``clip_i``, ``dino`` (means over prompts), ``no_face_rate``, their ``ci95``,
+        ``seconds``, ``prompts_without_face``. ``change``: per group ``difference``,
+        ``difference_ci95``, ``reduction_to_floor`` with ``ci95`` (null where the base is at its
+        floor), ``reduction`` of the raw value; differences of the quality figures. ``named``: see
+        ``named_prompts``. ``n_prompts``, ``images_per_prompt`` and ``target``. ``also``: by further
+        split the two models' figures, ``change``, ``n_prompts`` and ``images_per_prompt`` of its
+        own.
 
     Raises:
         ArtifactError: No image of a split, or a model is missing.
         FaceError: One model shows no face in any image of the split.
     """
-    result = _compare(faces, quality, prompts, space, split, bootstrap)
-    for model in MODELS:
+    result = _compare(faces, quality, prompts, space, split, bootstrap, models)
+    for model in models:
         result[model]["seconds"] = float(seconds[model])
     result["also"] = {
-        name: _compare(faces, quality, prompts, space, name, bootstrap) for name in also
+        name: _compare(faces, quality, prompts, space, name, bootstrap, models) for name in also
     }
-    result["named"] = named_prompts(faces, prompts, space, bootstrap)
+    result["named"] = named_prompts(faces, prompts, space, bootstrap, models=models)
     result["target"] = {
         a.name: dict(zip(a.classes, a.target, strict=True)) for a in space.attributes
     }
@@ -91,10 +94,11 @@ def _compare(
     space: AttributeSpace,
     split: str,
     bootstrap: Bootstrap,
+    models: tuple[str, str],
 ) -> dict[str, Any]:
     """The figures of one split."""
     chosen, figures = faces[faces["split"] == split], quality[quality["split"] == split]
-    for model in MODELS:
+    for model in models:
         if not (chosen["model"] == model).any():
             raise ArtifactError(
                 f"There are no images of split '{split}' from the {model} model",
@@ -105,7 +109,7 @@ def _compare(
         model: [
             count_faces(of_model(chosen, model), space, group) for group in measured_groups(space)
         ]
-        for model in MODELS
+        for model in models
     }
     result: dict[str, Any] = {
         model: {
@@ -113,10 +117,10 @@ def _compare(
             **_quality(of_model(chosen, model), of_model(figures, model), model, bootstrap),
             "prompts_without_face": faceless(counts[model][0], model),
         }
-        for model in MODELS
+        for model in models
     }
-    result["change"] = _change(counts, figures, prompts, space, bootstrap)
-    per = chosen[chosen["model"] == "base"].groupby("prompt_id").size()
+    result["change"] = _change(counts, figures, prompts, space, bootstrap, models)
+    per = chosen[chosen["model"] == models[0]].groupby("prompt_id").size()
     result["n_prompts"] = len(per)
     result["images_per_prompt"] = float(per.mean()) if per.nunique() > 1 else int(per.iloc[0])
     return result
@@ -166,11 +170,12 @@ def _change(
     prompts: pd.DataFrame,
     space: AttributeSpace,
     bootstrap: Bootstrap,
+    models: tuple[str, str],
 ) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for i, group in enumerate(measured_groups(space)):
         name = group_name(group)
-        base, aligned = (counts[model][i] for model in MODELS)
+        base, aligned = (counts[model][i] for model in models)
         if base.prompts != aligned.prompts:
             raise ArtifactError(
                 "The two models' images are not of the same prompts",
@@ -195,9 +200,8 @@ def _change(
             "dropped": change.dropped,
         }
     keys = ["prompt_id", "index"]
-    both = of_model(figures, "base").merge(
-        of_model(figures, "aligned"), on=keys, suffixes=("_a", "_b")
-    )
+    first, second = (of_model(figures, model) for model in models)
+    both = first.merge(second, on=keys, suffixes=("_a", "_b"))
     for name in QUALITY:
         found = mean_interval(
             both[f"{name}_b"] - both[f"{name}_a"],

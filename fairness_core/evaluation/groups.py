@@ -29,7 +29,7 @@ def prompt_table(faces: pd.DataFrame, space: AttributeSpace, split: str) -> pd.D
     Single attributes also get 95 % Wilson intervals ``low_<class>`` and ``high_<class>``.
     """
     parts = []
-    for model in MODELS:
+    for model in dict.fromkeys(faces["model"]):
         chosen = faces[(faces["split"] == split) & (faces["model"] == model)]
         for group in measured_groups(space):
             table = per_prompt(chosen, space, [group])

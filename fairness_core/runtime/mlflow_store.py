@@ -72,17 +72,25 @@ class MlflowStore:
         name: Name of the run.
         tags: Its tags.
         started: Milliseconds since 1970.
+        run_id: A run that exists, to be gone on with instead of making one.
 
     Raises:
         ConfigError: MLflow is not installed.
     """
 
-    def __init__(self, experiment: str, name: str, tags: Mapping[str, str], started: int) -> None:
+    def __init__(
+        self,
+        experiment: str,
+        name: str,
+        tags: Mapping[str, str],
+        started: int,
+        run_id: str | None = None,
+    ) -> None:
         self._mlflow, self.uri = _mlflow()
         self._experiment, self._name = experiment, name
         self._tags, self._started = dict(tags), started
         self._client: Any = None
-        self.run_id: str | None = None
+        self.run_id = run_id
 
     @property
     def remote(self) -> bool:
@@ -113,6 +121,10 @@ class MlflowStore:
     def _open(self) -> None:
         if self._client is None:
             self._client = self._mlflow.MlflowClient(tracking_uri=self.uri)
+        if self.run_id is not None:
+            for name, value in self._tags.items():
+                self._client.set_tag(self.run_id, name, value)
+            return
         found = self._client.get_experiment_by_name(self._experiment)
         if found is None:
             experiment = self._client.create_experiment(self._experiment)

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from components.calibrate_classifier.main import main as calibrate_classifier
 from components.evaluate_bias.main import main as evaluate_bias
+from components.generate_baselines.main import main as generate_baselines
 from components.generate_images.main import main as generate_images
 from components.generate_prompts.main import main as generate_prompts
 from components.publish.main import main as publish
@@ -82,6 +83,13 @@ def done(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Run:
     }
     params["calibrate_classifier"] |= {"images": 100, "epochs": 1, "audit_epochs": 1}
     params["generate_images"] = {"steps": 2, "guidance": 3.0, "batch_size": 8}
+    params["baselines"] |= {
+        "methods": ["intervention", "uce", "debiasvl"],
+        "wording": "{prompt}, {classes}",
+        "words": {"old": "elderly"},
+        "iterations": 1,
+        "images": 2,
+    }
     params["evaluate_bias"] |= {"also": ["sports"], "bootstrap": 100, "batch_size": 8}
     params["targets"] |= {
         "source": "a made-up census",
@@ -100,6 +108,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Run:
         assert publish([]) == 0
         assert generate_images(["--model", "base"]) == 0
         assert generate_images(["--model", "aligned"]) == 0
+        assert generate_baselines([]) == 0
         assert evaluate_bias([]) == 0
         assert report([]) == 0
     finally:

@@ -41,6 +41,7 @@ def test_the_stages_are_the_steps(stages):
         "publish",
         "generate_images@base",
         "generate_images@aligned",
+        "generate_baselines",
         "evaluate_bias",
         "report",
         "gate",

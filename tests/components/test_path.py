@@ -134,8 +134,9 @@ def test_the_evaluation_holds_every_figure(done):
 def test_the_tables_of_the_evaluation(done):
     verify(done / "artifacts/evaluation", kind="evaluation")
     faces = read_table(done / "artifacts/evaluation/faces.parquet")
-    assert len(faces) == 2 * (3 * TEST_IMAGES + 2 * NAMED_IMAGES)
-    assert set(faces["model"]) == {"base", "aligned"}
+    models = {"base", "aligned", "intervention", "uce", "debiasvl"}
+    assert set(faces["model"]) == models
+    assert len(faces) == len(models) * (3 * TEST_IMAGES + 2 * NAMED_IMAGES)
     assert faces["present"].any()
     quality = read_table(done / "artifacts/evaluation/quality.parquet")
     assert quality["clip_t"].between(-1, 1).all()
@@ -146,6 +147,8 @@ def test_the_report_and_the_card_are_written(done):
     page = (done / "artifacts/report/report.html").read_text()
     assert "<html" in page
     assert "bank nurse" in page
+    for method in ("intervention", "uce", "debiasvl"):
+        assert f'<th scope="row">{method}</th>' in page
     assert "a made-up census" in page
     assert "female 30\u00a0%, male 70\u00a0%" in page
     assert "sports: gender bias" in page
