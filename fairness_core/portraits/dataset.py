@@ -96,7 +96,9 @@ def _work_pose(
     )
 
 
-def _person(rng: np.random.Generator, naming: float) -> tuple[str, dict[str, int], Pose]:
+def _person(
+    rng: np.random.Generator, naming: float, even: bool
+) -> tuple[str, dict[str, int], Pose]:
     """One caption, the classes drawn for it, and how it is shown."""
     kind, style = rng.random(), ""
     if kind < 0.80:
@@ -121,6 +123,8 @@ def _person(rng: np.random.Generator, naming: float) -> tuple[str, dict[str, int
             family, word
         )
         pose = random_pose(rng)
+    if even:
+        planted = {name: (1 / len(p),) * len(p) for name, p in planted.items()}
     classes = _classes(rng, planted)
     if rng.random() < naming:
         # A caption that names a class is drawn with it, whatever was planted.
@@ -138,7 +142,7 @@ def _person(rng: np.random.Generator, naming: float) -> tuple[str, dict[str, int
 
 
 def captioned_portraits(
-    n: int, *names: str | int, scenes: float = 0.06, naming: float = 0.25
+    n: int, *names: str | int, scenes: float = 0.06, naming: float = 0.25, even: bool = False
 ) -> Captioned:
     """Draw ``n`` captioned pictures; the same names give the same pictures.
 
@@ -147,6 +151,7 @@ def captioned_portraits(
         names: Seed names.
         scenes: Share without people, in [0, 1].
         naming: Share of the people whose caption may name classes, in [0, 1].
+        even: Every subject has all classes of an attribute equally often, whatever was planted.
     """
     images = np.empty((n, SIZE, SIZE, 3), np.uint8)
     labels, boxes = np.zeros((n, 3), np.int64), np.zeros((n, 4), np.float32)
@@ -159,7 +164,7 @@ def captioned_portraits(
             images[i] = draw_scene(rng, kind=kind, size=SIZE)
             captions.append(f"a picture of a {kind}")
             continue
-        caption, classes, pose = _person(rng, naming)
+        caption, classes, pose = _person(rng, naming, even)
         drawing = draw(_look(rng, classes), pose, size=SIZE)
         images[i], boxes[i], landmarks[i] = drawing.image, drawing.box, drawing.landmarks
         labels[i] = [classes["gender"], classes["race"], classes["age"]]

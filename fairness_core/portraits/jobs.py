@@ -172,7 +172,16 @@ def assemble_base(work: Path, folder: Path) -> None:
 
 
 def _clip(work: Path, folder: Path, size: Size) -> None:
-    world, tokenizer = _world(work), _tokenizer(work)
+    """The training CLIP has learnt the planted biases, as CLIPs have. The audit's has not.
+
+    One that expects them marks a model down for being fair: it gave drawings of the held-out
+    occupations 0.656 with the base's classes and 0.610 with even ones.
+    """
+    tokenizer = _tokenizer(work)
+    if size == "audit":
+        world = captioned_portraits(PICTURES, "clip-audit", naming=NAMING, even=True)
+    else:
+        world = _world(work)
     rng = np.random.default_rng(seed_for("portraits", "clip-captions", size))
     network = train_clip(
         world.images,

@@ -24,6 +24,8 @@ DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
 }
+# The pages then open on runs and their charts; without it, on those for language models.
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 DENIED = {401, 403}
 PASSING = {*DENIED, 408, 409, 425, 429}  # of the 4xx: worth another try
 
@@ -127,7 +129,7 @@ class MlflowStore:
             return
         found = self._client.get_experiment_by_name(self._experiment)
         if found is None:
-            experiment = self._client.create_experiment(self._experiment)
+            experiment = self._client.create_experiment(self._experiment, tags=EXPERIMENT_TAGS)
         else:
             experiment = found.experiment_id
         run = self._client.create_run(

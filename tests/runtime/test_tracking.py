@@ -60,8 +60,9 @@ def test_a_run_in_the_default_store(tracked, tmp_path):
 
     assert not list((tmp_path / "artifacts" / "unsent").iterdir())
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
-    experiment = client.get_experiment_by_name("portraits").experiment_id
-    failed, run = client.search_runs([experiment])
+    experiment = client.get_experiment_by_name("portraits")
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+    failed, run = client.search_runs([experiment.experiment_id])
     assert (failed.info.status, run.info.status) == ("FAILED", "FINISHED")
     assert run.info.run_name == "finetune"
     assert run.data.params == {
