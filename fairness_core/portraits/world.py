@@ -34,7 +34,7 @@ __all__ = [
     "with_article",
 ]
 
-TRAIN_NAMINGS = 1
+TRAIN_NAMINGS = 3
 TEMPLATE = "a portrait of a {}, a person"
 ATTRIBUTES = AttributeSpace.from_mapping(
     {

@@ -82,7 +82,7 @@ def test_a_run_in_the_default_store(tracked, tmp_path):
     )
     history = client.get_metric_history(run.info.run_id, "loss")
     assert [(m.step, m.value) for m in history] == [(n, 1.0 / (n + 1)) for n in range(5)]
-    files = tmp_path / "mlruns" / experiment / run.info.run_id / "artifacts"
+    files = tmp_path / "mlruns" / experiment.experiment_id / run.info.run_id / "artifacts"
     assert (files / "pictures" / "validation-grid 3.png").read_bytes()[1:4] == b"PNG"
     assert (files / "tables" / "per prompt.csv").read_text() == "attribute,bias\ngender,0.5\n"
     assert (files / "bundle" / "weights").read_text() == "w"
