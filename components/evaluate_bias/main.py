@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.evaluate_bias.headline import headline, lines
 from components.step import Settings, arguments, execute, face_detector, open_step
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from fairness_core.evaluation import Instruments
 
 STEP = "evaluate_bias"
-MODELS = ("base", "aligned")
 WEIGHTS = "model.safetensors"
 
 
@@ -149,9 +149,9 @@ def run(
             write_table(pd.concat(tables, ignore_index=True), folder / "prompts.parquet")
             write_manifest(folder, "evaluation", audit_sha256=audit)
         write_json(evaluation, metrics)
-        for line in _lines(evaluation):
+        for line in lines(evaluation):
             step.log.info("%s", line)
-        step.tracker.metrics(_headline(evaluation))
+        step.tracker.metrics(headline(evaluation))
         step.tracker.artifact(metrics)
         step.tracker.artifact(out / "prompts.parquet")
 
@@ -171,49 +171,6 @@ def _instruments(
         image_self=ImageSelfEncoder.load(resolve(models["audit_image_self"]), device=device),
         device=device,
     )
-
-
-def _groups(evaluation: Mapping[str, Any]) -> list[str]:
-    return [name for name, entry in evaluation["change"].items() if "reduction_to_floor" in entry]
-
-
-def _lines(evaluation: Mapping[str, Any]) -> list[str]:
-    """One line for each group: bias before, after, floor, and how much of the way is gone."""
-    lines = []
-    for name in _groups(evaluation):
-        base, aligned = (evaluation[model][name] for model in MODELS)
-        gone = evaluation["change"][name]["reduction_to_floor"]
-        lines.append(
-            f"{name}: bias {base['bias']:.3f} base, {aligned['bias']:.3f} aligned, "
-            f"fair-sampler floor {aligned['fair_floor']:.3f}"
-            + ("" if gone is None else f", {100 * gone:.0f} % of the distance removed")
-        )
-    for split, part in evaluation["also"].items():
-        lines += [f"{split}, {line}" for line in _lines({**part, "also": {}})]
-    return lines
-
-
-def _headline(evaluation: Mapping[str, Any]) -> dict[str, float]:
-    """The main figures under names that a tracking server takes."""
-    flat: dict[str, float] = {}
-    for model in MODELS:
-        entry = evaluation[model]
-        for name in _groups(evaluation):
-            flat[f"{model}/bias_{name}"] = entry[name]["bias"]
-            flat[f"{model}/fair_floor_{name}"] = entry[name]["fair_floor"]
-        for name in ("clip_t", "clip_i", "dino", "no_face_rate", "seconds"):
-            flat[f"{model}/{name}"] = entry[name]
-        if model in evaluation["named"]:
-            flat[f"{model}/named_rate"] = evaluation["named"][model]
-    for split, part in evaluation["also"].items():
-        for model in MODELS:
-            for name in _groups(part):
-                flat[f"{model}/{split}/bias_{name}"] = part[model][name]["bias"]
-    for name in _groups(evaluation):
-        gone = evaluation["change"][name]["reduction_to_floor"]
-        if gone is not None:
-            flat[f"change/reduction_to_floor_{name}"] = gone
-    return flat
 
 
 def main(argv: Sequence[str] | None = None) -> int:

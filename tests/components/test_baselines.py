@@ -81,7 +81,7 @@ def test_without_methods_the_evaluation_is_as_it_was(done, here, tmp_path):
 
 
 def test_a_joint_target_is_refused_by_uce(done, here, tmp_path, capsys):
-    cells = "{female/young: 0.25, female/old: 0.25, male/young: 0.25, male/old: 0.25}"
+    cells = "{female/young: 0.2, female/old: 0.6, male/young: 0.05, male/old: 0.15}"
     joint = "{attributes: [gender, age], shares: " + cells + "}"
     options = ["--out", str(tmp_path / "b"), "--set", "finetune.align=[gender, age]"]
     assert generate_baselines([*options, "--set", f"targets.joint={joint}"]) == 1

@@ -58,7 +58,9 @@ def test_presets_are_listed_and_run_shows_one_experiment(repository, monkeypatch
     shown = RUNNER.invoke(cli.app, command, catch_exceptions=False).output
     assert shown.startswith("dvc exp run --temp --name portraits-race ")
     assert "++run.seed=3" in shown
-    with pytest.raises(ConfigError, match="With preset 'portraits-race'.*run.seed: must be >= 0"):
+    with pytest.raises(
+        ConfigError, match="(?s)With preset 'portraits-race'.*run.seed: must be >= 0"
+    ):
         RUNNER.invoke(cli.app, [*command, "--set", "run.seed=-1"], catch_exceptions=False)
 
 
