@@ -70,11 +70,11 @@ def _words(options: Mapping[str, Option | None]) -> Iterator[str]:
 
 
 @contextmanager
-def policy_file(text: str) -> Iterator[Path]:
-    """The gate's policy, which comes as the text of its file, as a file inside the block."""
+def policy_file(policy: str) -> Iterator[Path]:
+    """The gate's policy, which comes as the JSON of its text, as a file inside the block."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "policy.yaml")
-        file.write_text(text, encoding="utf-8")
+        file.write_text(json.loads(policy), encoding="utf-8")
         yield file
 
 

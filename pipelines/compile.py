@@ -74,7 +74,9 @@ def given_inputs(name: str, inputs: Sequence[str]) -> dict[str, str]:
 
 
 def given_policy(policy: Path) -> dict[str, str]:
-    """The gate's policy as a parameter: its text, since pods do not see the file.
+    """The gate's policy as a parameter, since pods do not see the file.
+
+    Its text to the last byte, as JSON: kfp writes defaults into comments, which end with a line.
 
     Raises:
         ConfigError: The policy cannot be read or is unsound.
@@ -82,7 +84,7 @@ def given_policy(policy: Path) -> dict[str, str]:
     from fairness_core.evaluation import read_policy
 
     read_policy(policy)
-    return {"policy": policy.read_text(encoding="utf-8")}
+    return {"policy": json.dumps(policy.read_text(encoding="utf-8"))}
 
 
 def compile_pipeline(

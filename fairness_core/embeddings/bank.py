@@ -182,7 +182,8 @@ def write_bank(
     save_file(
         {KEY: vectors.detach().cpu().float().contiguous()},
         folder / VECTORS,
-        metadata={"format": "pt", EMBEDDER: embedder_sha256},
+        # One entry: safetensors writes several in an order that differs from process to process.
+        metadata={EMBEDDER: embedder_sha256},
     )
     table.to_parquet(folder / TABLE, index=False, engine="pyarrow")
 

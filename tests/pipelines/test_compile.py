@@ -9,6 +9,7 @@ import os
 import pytest
 import yaml
 
+from components.task import policy_file
 from fairness_core.config import load
 from fairness_core.errors import ConfigError
 from pipelines.compile import arguments, compile_pipeline, given_inputs, given_policy
@@ -177,7 +178,8 @@ def test_artifacts_of_earlier_runs_are_named_one_and_all():
 
 def test_the_policy_goes_along_as_text_and_is_sound(repository, tmp_path):
     file = repository / "policy.yaml"
-    assert given_policy(file) == {"policy": file.read_text()}
+    with policy_file(given_policy(file)["policy"]) as copy:
+        assert copy.read_bytes() == file.read_bytes()
     bad = tmp_path / "policy.yaml"
     bad.write_text("version: 1\nrules: {beauty: 0.1}\nwaivers: []\n")
     with pytest.raises(ConfigError, match="beauty"):

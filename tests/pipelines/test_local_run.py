@@ -22,7 +22,7 @@ from components.publish.main import main as publish
 from components.report.main import main as report
 from fairness_core.config import load
 from fairness_core.errors import ArtifactError
-from pipelines.compile import arguments, given_policy
+from pipelines.compile import arguments, given_inputs, given_policy
 from pipelines.lint import read_compiled
 from pipelines.local_run import (
     SOURCES,
@@ -90,18 +90,13 @@ def plain(tmp_path_factory, repository, tiny_world):
 def piped(plain, tmp_path_factory):
     """The same by the compiled pipeline, every task a process: folder, and kfp's tree in it."""
     out = tmp_path_factory.mktemp("piped")
+    given = arguments("align-and-evaluate", load(plain / "params.yaml"))
+    given |= given_policy(plain / "policy.yaml")
     warm = warm_python(tmp_path_factory.mktemp("warm"), SOURCES)
     with warm as program, pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "executable", str(program))
-        tree = run_here(
-            "align-and-evaluate", everything(plain), out, runner="subprocess", shards=SHARDS
-        )
+        tree = run_here("align-and-evaluate", given, out, runner="subprocess", shards=SHARDS)
     return out, tree
-
-
-def everything(plain):
-    given = arguments("align-and-evaluate", load(plain / "params.yaml"))
-    return given | given_policy(plain / "policy.yaml")
 
 
 def same_bytes(one, other, names):
@@ -208,12 +203,17 @@ def test_a_step_that_wrote_nothing_is_found_although_the_run_succeeded(piped, tm
 
 @pytest.mark.slow
 def test_a_step_that_fails_ends_the_run_with_its_own_message(plain, tmp_path, capfd):
-    given = everything(plain)
+    """In processes that start from nothing, unlike those of the whole run."""
+    given = arguments("audit-only", load(plain / "params.yaml"))
+    given |= given_policy(plain / "policy.yaml")
+    places = {"classifiers": "classifiers", "finetuned": "finetune", "bundle": "bundle"}
+    earlier = [f"{name}={plain / 'artifacts' / place}" for name, place in places.items()]
+    given |= given_inputs("audit-only", earlier)
     prompts = json.loads(given["generate_prompts_parameters"])
     prompts["generate_prompts"]["world"] = "nowhere.csv"
     given["generate_prompts_parameters"] = json.dumps(prompts)
     with pytest.raises(ArtifactError, match="The pipeline failed.*generate-prompts"):
-        run_here("align-and-evaluate", given, tmp_path, runner="subprocess", shards=1)
+        run_here("audit-only", given, tmp_path, runner="subprocess", shards=1)
     printed = capfd.readouterr().out
     assert "error: " in printed
     assert "nowhere.csv" in printed
