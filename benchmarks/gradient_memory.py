@@ -21,6 +21,7 @@ from torch.profiler import ProfilerActivity, profile
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from fairness_core.diffusion import (
+    Conditioning,
     DiffusionStack,
     LoraSpec,
     accumulate_gradient,
@@ -92,8 +93,7 @@ def by_products(stack: DiffusionStack, noise: Tensor, steps: int) -> None:
     """Compute the adjusted gradient with one network call in memory at a time."""
     encoded = encode_prompts(stack, ["a portrait"])
     encoded_empty = encode_prompts(stack, [""])
-    embedding = encoded.detach().repeat(len(noise), 1, 1).requires_grad_(True)
-    empty = encoded_empty.detach().requires_grad_(True)
+    embedding, empty = encoded.leaf(len(noise)), encoded_empty.leaf()
     options = {"guidance": GUIDANCE, "steps": steps}
     trajectory = sample(stack, noise, embedding, empty, **options)
     with disabled(stack), torch.no_grad():
@@ -114,22 +114,20 @@ def by_products(stack: DiffusionStack, noise: Tensor, steps: int) -> None:
         indices=range(steps),
         scale=1.0,
     )
-    assert embedding.grad is not None
-    torch.autograd.backward(
-        [encoded, encoded_empty], [embedding.grad.sum(0, keepdim=True), empty.grad]
-    )
+    encoded.backward([embedding])
+    encoded_empty.backward([empty])
 
 
 def by_plain_graph(stack: DiffusionStack, noise: Tensor, steps: int) -> None:
     """Compute the unadjusted gradient by autograd through the sampler, inputs detached."""
-    embedding = encode_prompts(stack, ["a portrait"]).expand(len(noise), -1, -1)
-    empty = encode_prompts(stack, [""]).expand(len(noise), -1, -1)
+    embedding = encode_prompts(stack, ["a portrait"]).expand(len(noise))
+    empty = encode_prompts(stack, [""]).expand(len(noise))
     scheduler = stack.new_scheduler(steps)
     latents = noise
     for timestep in scheduler.timesteps:
         inputs = scheduler.scale_model_input(latents, timestep).detach()
         without, with_text = stack.predict(
-            torch.cat([inputs, inputs]), timestep, torch.cat([empty, embedding])
+            torch.cat([inputs, inputs]), timestep, Conditioning.cat([empty, embedding])
         ).chunk(2)
         output = without + GUIDANCE * (with_text - without)
         latents = scheduler.step(output, timestep, latents).prev_sample

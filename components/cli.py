@@ -5,31 +5,41 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from components import sweeps
+from components.portraits import app as portraits
 from fairness_core.errors import ConfigError, EvenhandError
+
+if TYPE_CHECKING:
+    from fairness_core.runtime.registry import Registry
 
 __all__ = ["app", "main"]
 
 STEPS = (
     "generate_prompts",
     "calibrate_classifier",
+    "build_bank",
     "finetune",
     "publish",
     "generate_images",
+    "generate_baselines",
     "evaluate_bias",
     "report",
+    "gate",
     "check_portraits",
+    "audit",
 )
+
+PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     help="Align text-to-image diffusion models to a chosen distribution of perceived attributes.",
 )
-portraits = typer.Typer(no_args_is_help=True, help="The drawn world that ships with the package.")
 app.add_typer(portraits, name="portraits")
 
 
@@ -64,8 +74,7 @@ def _tracking() -> str:
     import os
     from urllib.parse import urlsplit
 
-    uri = os.environ.get("MLFLOW_TRACKING_URI")
-    if uri:
+    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
         parts = urlsplit(uri)
         return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     store = Path("mlflow.db").resolve()
@@ -74,7 +83,7 @@ def _tracking() -> str:
     return f"{store} (mlflow ui --backend-store-uri sqlite:///mlflow.db)"
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(context_settings=PASSED_ON)
 def step(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help=", ".join(STEPS))],
@@ -88,6 +97,82 @@ def step(
     raise typer.Exit(status)
 
 
+@app.command(context_settings=PASSED_ON, add_help_option=False)
+def audit(context: typer.Context) -> None:
+    """Audit a model or a folder: --model DIR | --images DIR, --prompts FILE, --out DIR."""
+    step(context, "audit")
+
+
+@app.command(context_settings=PASSED_ON, add_help_option=False)
+def label(context: typer.Context) -> None:
+    """Label images on a local web page, by keyboard: --images DIR, --out CSV."""
+    raise typer.Exit(importlib.import_module("components.label.main").main(context.args))
+
+
+Who = Annotated[str, typer.Option(help="Who decides.")]
+Why = Annotated[str, typer.Option(help="Why; kept with the change.")]
+Parameters = Annotated[Path, typer.Option(help="Parameter file: gate.model is the model's name.")]
+
+
+@app.command()
+def promote(
+    by: Who,
+    reason: Why,
+    version: Annotated[int | None, typer.Option(help="[default: the candidate]")] = None,
+    params: Parameters = Path("params.yaml"),
+) -> None:
+    """Make a version that passed the gate the champion: a person's decision, kept in MLflow."""
+    change = _registry(params).promote(by=by, reason=reason, version=version)
+    typer.echo(f"Champion: version {change.after} (before: {change.before or 'none'})")
+
+
+@app.command()
+def rollback(by: Who, reason: Why, params: Parameters = Path("params.yaml")) -> None:
+    """Make the champion's predecessor the champion again, kept in MLflow."""
+    change = _registry(params).rollback(by=by, reason=reason)
+    typer.echo(f"Champion: version {change.after} (before: {change.before})")
+
+
+def _registry(params: Path) -> Registry:
+    from fairness_core.config import load
+    from fairness_core.runtime.registry import Registry
+
+    return Registry(load(params).gate.model)
+
+
+@app.command("plan-audit")
+def plan_audit(
+    half_width: Annotated[float, typer.Option(help="Half the interval's width wanted.")],
+    prompts: Annotated[int, typer.Option(min=1, help="Prompts.")],
+    attribute: Annotated[list[str], typer.Option(help="What is measured; several: jointly.")],
+    spread: Annotated[
+        float, typer.Option(min=0, help="SD of the bias over prompts; 0: these prompts only.")
+    ] = 0.0,
+    no_face_rate: Annotated[float, typer.Option(min=0, help="Share without a face.")] = 0.0,
+    params: Annotated[Path, typer.Option(help="Parameter file.")] = Path("params.yaml"),
+) -> None:
+    """Say how many images an audit needs for the precision wanted."""
+    from fairness_core.config import load
+    from fairness_core.metrics import fair_floor, group_name, plan_images_per_prompt
+
+    space = load(params).attribute_space.subset(attribute)
+    plan = plan_images_per_prompt(
+        half_width,
+        classes=space.n_cells,
+        prompts=prompts,
+        spread=spread,
+        no_face_rate=no_face_rate,
+    )
+    import numpy as np
+
+    floor = fair_floor(np.array([plan.images]), space.cell_target)
+    typer.echo(
+        f"For \u00b1{half_width:g} on {group_name(attribute)} at {prompts} prompts you need "
+        f"{plan.images} images each, {plan.total} in all (\u00b1{plan.half_width:.3f}); "
+        f"a fair sampler would score {floor:.3f} on as many."
+    )
+
+
 @app.command()
 def check(
     params: Annotated[Path, typer.Argument(help="Parameter file.")] = Path("params.yaml"),
@@ -99,46 +184,9 @@ def check(
     typer.echo(f"{params} is sound")
 
 
-@portraits.command()
-def build(
-    out: Annotated[
-        Path | None, typer.Option(help="Where the model folders go [default: the package's own]")
-    ] = None,
-    only: Annotated[list[str] | None, typer.Option(help="Build this one; may repeat.")] = None,
-    processes: Annotated[int, typer.Option(min=1, help="Models trained at the same time.")] = 2,
-) -> None:
-    """Draw the world and train its models from nothing (40 minutes on two cores)."""
-    from fairness_core.portraits import build as builder
-    from fairness_core.portraits.models import SHIPPED, WEIGHTS
-
-    builder.build(out or WEIGHTS, only=tuple(only or SHIPPED), processes=processes)
-
-
-@portraits.command()
-def draw(
-    out: Annotated[Path, typer.Argument(help="PNG file to write.")],
-    count: Annotated[int, typer.Option(min=1, max=10_000, help="Portraits.")] = 64,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed draws other people.")] = 0,
-    scale: Annotated[int, typer.Option(min=1, max=16, help="Enlargement.")] = 3,
-) -> None:
-    """Draw portraits of the world, every combination of its attributes in turn, eight in a row."""
-    import numpy as np
-    from PIL import Image
-
-    from fairness_core.portraits.dataset import labelled_portraits
-
-    images = labelled_portraits(count, "draw", seed)[0]
-    large = images.repeat(scale, axis=1).repeat(scale, axis=2)
-    blank = np.full_like(large[:1], 255)
-    rows = [
-        np.concatenate(
-            [*large[i : i + 8], *np.repeat(blank, max(0, i + 8 - count), axis=0)], axis=1
-        )
-        for i in range(0, count, 8)
-    ]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.concatenate(rows)).save(out)
-    typer.echo(f"Wrote {out}")
+# By name: the pipelines stand above the steps, which import nothing of them.
+sweeps.register(app)
+importlib.import_module("pipelines.commands").register(app)
 
 
 def main() -> None:
@@ -147,7 +195,7 @@ def main() -> None:
         app()
     except EvenhandError as error:
         typer.echo(f"error: {error}", err=True)
-        sys.exit(1)
+        sys.exit(error.status)
 
 
 if __name__ == "__main__":

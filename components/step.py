@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     import torch
 
     from fairness_core.config import Params
+    from fairness_core.faces import FaceDetector
     from fairness_core.runtime.tracking import Tracker
 
-__all__ = ["Settings", "Step", "arguments", "execute", "open_step"]
+__all__ = ["Settings", "Step", "arguments", "execute", "face_detector", "open_step"]
 
 QUIET = {
     "DIFFUSERS_VERBOSITY": "error",
@@ -91,6 +92,21 @@ def open_step(name: str, settings: Settings, parameters: Mapping[str, Any]) -> I
     log.info("done in %.1f s", time.monotonic() - began)
 
 
+def face_detector(models: Mapping[str, Any], device: str = "cpu") -> FaceDetector:
+    """The detector that section ``models`` names, with the second one after it if there is one."""
+    from fairness_core.faces.backends.load import load_detector
+    from fairness_core.portraits.models import resolve
+
+    second = models["second_detector"]
+    return load_detector(
+        resolve(models["detector"]),
+        det_size=models["detector_size"],
+        second=None if second is None else resolve(second),
+        second_size=models["second_detector_size"],
+        device=device,
+    )
+
+
 def _no_bars_of_others() -> None:
     """A bar for every file that transformers reads would bury the step's own lines."""
     from transformers.utils import logging
@@ -113,7 +129,20 @@ def arguments(step: str, about: str | None) -> argparse.ArgumentParser:
         metavar="SECTION.KEY=VALUE",
         help="override one value; may be repeated",
     )
+    parser.add_argument(
+        "--part",
+        action="store_true",
+        help="the parameter file is JSON and holds only what this step reads",
+    )
     return parser
+
+
+def _environment(params: Params) -> dict[str, str]:
+    """What the libraries read; offline unless a parameter names a model of the hub."""
+    # A task of a pipeline has only the sections that it reads.
+    models = params.section("models") if "models" in params.model_fields_set else {}
+    asked = any("@" in str(name) for name in models.values())
+    return {key: value for key, value in QUIET.items() if key != "HF_HUB_OFFLINE" or not asked}
 
 
 def execute(
@@ -129,18 +158,30 @@ def execute(
         work: Calls the step's ``run`` with the parsed options and the checked parameters.
 
     Returns:
-        Exit status: 0, or 1 after an `EvenhandError`, whose text is all that is printed of it.
+        Exit status: 0, or the `EvenhandError`'s, whose text is all that is printed of it.
     """
     args = parser.parse_args(argv)
-    # Read once, when the libraries are first imported, which is why steps import them inside.
-    for key, value in QUIET.items():
-        os.environ.setdefault(key, value)
     try:
-        from fairness_core.config import load
-
-        params = load(args.params, args.set)
+        params = _parameters(args)
+        # Read once, when the libraries are first imported, which is why steps import them inside.
+        for key, value in _environment(params).items():
+            os.environ.setdefault(key, value)
         work(args, params, Settings(**params.section("run")))
     except EvenhandError as error:
         sys.stderr.write(f"error: {error}\n")
-        return 1
+        return error.status
     return 0
+
+
+def _parameters(args: argparse.Namespace) -> Params:
+    from fairness_core.config import load, load_part
+    from fairness_core.errors import ConfigError
+    from fairness_core.runtime.files import read_json
+
+    if not args.part:
+        return load(args.params, args.set)
+    if args.set:
+        raise ConfigError(
+            "With --part nothing is overridden", given=args.set, do="put the value into the file"
+        )
+    return load_part(read_json(args.params))

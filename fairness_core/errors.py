@@ -5,8 +5,10 @@ from __future__ import annotations
 __all__ = [
     "ArtifactError",
     "ConfigError",
+    "DataError",
     "EvenhandError",
     "FaceError",
+    "GateError",
     "ModelError",
     "PromptError",
     "TargetError",
@@ -21,6 +23,8 @@ class EvenhandError(Exception):
         given: The offending value or place; omitted from the message when None.
         do: What the reader can do about it.
     """
+
+    status = 1  # of the process that it ends
 
     def __init__(self, what: str, *, given: object = None, do: str = "") -> None:
         self.what, self.given, self.do = what, given, do
@@ -52,5 +56,15 @@ class ArtifactError(EvenhandError):
     """A step's input or output that is missing, damaged or of another version."""
 
 
+class DataError(EvenhandError):
+    """A labelled data set that is missing, damaged or labelled otherwise than it should be."""
+
+
 class FaceError(EvenhandError):
     """Images in which no face could be measured."""
+
+
+class GateError(EvenhandError):
+    """A release that its policy does not allow."""
+
+    status = 3  # neither a failure of the program (1) nor of its command line (2)

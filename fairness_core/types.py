@@ -5,27 +5,46 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-__all__ = ["Faces", "Targets", "Trajectory"]
+__all__ = ["Faces", "LabelledImage", "Targets", "Trajectory"]
 
 
 @dataclass(frozen=True)
 class Faces:
-    """The largest face of each image, where there is one.
+    """Rows of faces: the largest of each image, where there is one, or all faces of all images.
 
     Attributes:
         boxes: Pixels, x0 y0 x1 y1 of the image given; may reach outside it. Zero where absent.
         landmarks: Pixels, five points x y: eyes, nose tip, mouth corners. Zero where absent.
         scores: Detector confidence in [0, 1]; 0 where absent.
-        present: Whether the image has a face.
+        present: Whether there is a face.
     """
 
     boxes: Float[Tensor, "n 4"]
     landmarks: Float[Tensor, "n 5 2"]
     scores: Float[Tensor, " n"]
     present: Bool[Tensor, " n"]
+
+    def take(self, rows: slice | Shaped[Tensor, " m"]) -> Faces:
+        """The same faces, only these rows: a slice, indices in any order, or a mask."""
+        return Faces(self.boxes[rows], self.landmarks[rows], self.scores[rows], self.present[rows])
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """A picture with a face, as a data set gives it.
+
+    Attributes:
+        image: In [-1, 1].
+        labels: Class name per attribute; an attribute that is not labelled is left out.
+        source_id: What the picture is called where it comes from, such as its file.
+    """
+
+    image: Float[Tensor, "3 h w"]
+    labels: Mapping[str, str]
+    source_id: str
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Pipelines over the steps."""
+"""The steps as Kubeflow pipelines: wiring, placement, compiling, submitting, running here."""

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-__all__ = ["reliability_diagram"]
+__all__ = ["reliability_diagram", "reliability_table"]
 
 
 def reliability_diagram(report: Mapping[str, Mapping[str, Any]], path: Path) -> None:
@@ -40,3 +41,14 @@ def reliability_diagram(report: Mapping[str, Mapping[str, Any]], path: Path) -> 
     figure.supylabel("accuracy", fontsize=9)
     # Without a date or a version in it, one report gives one file.
     figure.savefig(path, dpi=110, metadata={"Software": None})
+
+
+def reliability_table(report: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """The diagram's numbers: a row for each classifier, attribute and filled bin."""
+    rows = [
+        {"classifier": role, "attribute": name, **one}
+        for role, entries in report.items()
+        for name, entry in entries.items()
+        for one in entry["reliability"]
+    ]
+    return pd.DataFrame(rows)

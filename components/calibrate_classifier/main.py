@@ -1,8 +1,9 @@
 """Fit and calibrate two classifiers: one for the training loss, another one that audits.
 
 They share neither architecture nor images, so that the audit does not repeat the mistakes that
-training exploits. Both get one temperature per attribute; accuracy by group and calibration are
-measured on faces that neither of them has seen.
+training exploits. They are fitted on drawn portraits, FairFace or CelebA, or ready ones are joined.
+Both get one temperature per attribute; accuracy by group and calibration are measured on faces that
+neither of them was fitted on.
 """
 
 from __future__ import annotations
@@ -10,43 +11,36 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.step import Settings, Step, arguments, execute, open_step
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from jaxtyping import Float, Int
-    from torch import Tensor
-
+    from components.calibrate_classifier.data import Faces
     from fairness_core.attributes import AttributeSpace
     from fairness_core.classifiers import AttributeClassifier, Epoch
     from fairness_core.config import Params
 
 STEP = "calibrate_classifier"
-# Of the portraits drawn: each classifier's fit, the temperatures, and the test.
-SHARES = {"train": 0.35, "audit": 0.35, "calibration": 0.1, "test": 0.2}
-
-
-@dataclass(frozen=True)
-class Faces:
-    """Labelled face crops in [-1, 1]."""
-
-    crops: Float[Tensor, "n 3 s s"]
-    labels: Int[Tensor, "n a"]
 
 
 def run(
     *,
+    source: str | Mapping[str, str],
     images: int,
+    size: int,
+    merges: Mapping[str, Any],
+    old_from: int,
+    fairface_padding: float,
     epochs: int,
     audit_epochs: int,
     batch_size: int,
     learning_rate: float,
-    train_network: str,
-    audit_network: str,
+    train_network: str | Mapping[str, str],
+    audit_network: str | Mapping[str, str],
+    train_weights: str | None,
+    audit_weights: str | None,
     attributes: Mapping[str, Any],
     settings: Settings,
     out: Path,
@@ -55,28 +49,40 @@ def run(
     """Write ``train/``, ``audit/``, ``calibration.json``, ``reliability.csv`` and a diagram.
 
     Args:
-        images: Labelled portraits drawn in all.
+        source: ``portraits``, ``fairface:FOLDER``, ``celeba:FOLDER``, or attribute to one of the
+            last two.
+        images: Labelled portraits drawn, or pictures used at most, in all.
+        size: Side of the crops that a network is fitted on, px.
+        merges: Attribute to class to the labels of the source and of ready classifiers that make
+            it up, in place of the published merges.
+        old_from: FairFace: first year from which a face is old.
+        fairface_padding: FairFace: margin of its pictures.
         epochs: Passes of the training classifier.
         audit_epochs: Passes of the audit classifier.
         batch_size: Images per step.
         learning_rate: Highest learning rate.
-        train_network: Architecture of the training classifier.
+        train_network: Architecture of the training classifier; or attribute to the folder of a
+            ready transformers image classifier, and nothing is fitted.
         audit_network: Another one, of the audit classifier.
+        train_weights: Safetensors file that the training classifier's fit starts from.
+        audit_weights: The same for the audit classifier.
         attributes: Section ``attributes``.
         settings: Section ``run``.
         out: Folder to write.
         metrics: JSON file for the figures without groups and bins.
 
     Raises:
-        ConfigError: An attribute that the portraits are not labelled with, or one architecture
-            for both.
+        ConfigError: An attribute that the source does not label so, or one architecture for both.
+        DataError: The source is incomplete or has unknown labels, or a picture is damaged.
+        ModelError: A ready classifier or the weights to start from cannot be used.
     """
-    from components.calibrate_classifier.diagram import reliability_diagram
+    from components.calibrate_classifier.card import classifier_card
+    from components.calibrate_classifier.data import open_source
+    from components.calibrate_classifier.diagram import reliability_diagram, reliability_table
     from fairness_core.attributes import AttributeSpace
-    from fairness_core.classifiers import build
     from fairness_core.errors import ConfigError
     from fairness_core.evaluation import calibrate, classifier_report
-    from fairness_core.runtime import atomic_folder, generator, write_json, write_manifest
+    from fairness_core.runtime import atomic_folder, write_json, write_manifest
 
     if train_network == audit_network:
         raise ConfigError(
@@ -85,49 +91,74 @@ def run(
             do="set calibrate_classifier.audit_network to the other one",
         )
     kinds = {"train": (train_network, epochs), "audit": (audit_network, audit_epochs)}
+    starts = {"train": train_weights, "audit": audit_weights}
     parameters = {"images": images, "batch_size": batch_size, "learning_rate": learning_rate}
-    with open_step(STEP, settings, {**parameters, **kinds}) as step:
+    with open_step(STEP, settings, {"source": source, **parameters, **kinds}) as step:
         space = AttributeSpace.from_mapping(attributes)
-        sets = {
-            part: _draw(part, max(2, round(share * images)), space, settings.seed)
-            for part, share in SHARES.items()
-        }
+        data = open_source(
+            source,
+            space,
+            images=images,
+            merges=merges,
+            old_from=old_from,
+            padding=fairface_padding,
+            seed=settings.seed,
+            threads=settings.threads,
+        )
         report: dict[str, Any] = {}
         with atomic_folder(out) as folder:
             for role, (kind, passes) in kinds.items():
-                size = sets[role].crops.shape[-1]
-                network = build(kind, space, size, generator(STEP, settings.seed, role))
-                model = network.to(step.device)
-                fitting = {"epochs": passes, "batch_size": batch_size, "lr": learning_rate}
-                _fit(model, sets[role], role, fitting, settings.seed, step)
-                calibrate(model, sets["calibration"].crops, sets["calibration"].labels)
-                report[role] = classifier_report(model, sets["test"].crops, sets["test"].labels)
+                if isinstance(kind, str):
+                    model = _untrained(kind, starts[role], space, size, role, settings.seed)
+                    fitting = {"epochs": passes, "batch_size": batch_size, "lr": learning_rate}
+                    model.to(step.device)
+                    _fit(model, data.faces(role, size), role, fitting, settings.seed, step)
+                else:
+                    model = _ready(kind, space, merges, old_from).to(step.device)
+                held_out = data.faces("calibration", model.input_size)
+                calibrate(model, held_out.crops, held_out.labels, held_out.known)
+                test = data.faces("test", model.input_size)
+                report[role] = classifier_report(model, test.crops, test.labels, test.known)
                 model.cpu().save(folder / role)
+                card = classifier_card(
+                    role, kind, model.input_size, report[role], data.about, data.counts
+                )
+                (folder / role / "README.md").write_text(card, encoding="utf-8")
             write_json(report, folder / "calibration.json")
-            _bins(report).to_csv(folder / "reliability.csv", index=False)
+            reliability_table(report).to_csv(folder / "reliability.csv", index=False)
             reliability_diagram(report, folder / "reliability.png")
-            used = {part: len(faces.labels) for part, faces in sets.items()}
-            write_manifest(folder, "classifiers", images=used)
+            write_manifest(folder, "classifiers", images=data.counts)
         _say(report, metrics, step)
         step.tracker.picture("reliability", out / "reliability.png")
         step.tracker.artifact(out / "calibration.json")
 
 
-def _draw(part: str, n: int, space: AttributeSpace, seed: int) -> Faces:
-    """Labelled faces of one part; its name is in every seed, so that no two parts share a face."""
-    import torch
-
-    from fairness_core.evaluation import jittered_crops, label_columns
-    from fairness_core.portraits.dataset import labelled_portraits
-    from fairness_core.portraits.world import ATTRIBUTES
+def _untrained(
+    kind: str, start: str | None, space: AttributeSpace, size: int, role: str, seed: int
+) -> AttributeClassifier:
+    from fairness_core.classifiers import build, load_weights
     from fairness_core.runtime import generator
 
-    names = (STEP, seed, part)
-    images, classes, boxes, _ = labelled_portraits(n, *names)
-    crops = jittered_crops(
-        images, boxes, size=images.shape[1], generator=generator("crops", *names)
+    model = build(kind, space, size, generator(STEP, seed, role))
+    if start is not None:
+        load_weights(model.network, start)
+    return model
+
+
+def _ready(
+    places: Mapping[str, str], space: AttributeSpace, merges: Mapping[str, Any], old_from: int
+) -> AttributeClassifier:
+    """Ready classifiers of single attributes as one; many have FairFace's labels."""
+    from fairness_core.classifiers import join_classifiers
+    from fairness_core.datasets import fairface_merges
+    from fairness_core.portraits.models import resolve
+
+    return join_classifiers(
+        {name: resolve(place) for name, place in places.items()},
+        space,
+        merges=merges,
+        published=fairface_merges(old_from),
     )
-    return Faces(crops, torch.from_numpy(label_columns(classes, ATTRIBUTES, space)).long())
 
 
 def _fit(
@@ -153,7 +184,15 @@ def _fit(
         step.tracker.metrics({f"{role}_loss": epoch.loss}, step=epoch.number)
 
     random = generator(STEP, seed, role, "fit")
-    fit(model, faces.crops, faces.labels, generator=random, on_epoch=note, **fitting)
+    fit(
+        model,
+        faces.crops,
+        faces.labels,
+        known=faces.known,
+        generator=random,
+        on_epoch=note,
+        **fitting,
+    )
 
 
 def _say(report: Mapping[str, Any], metrics: Path, step: Step) -> None:
@@ -181,18 +220,6 @@ def _say(report: Mapping[str, Any], metrics: Path, step: Step) -> None:
             numbers = {k: v for k, v in figures.items() if isinstance(v, float)}
             step.tracker.metrics({f"{role}_{name}_{k}": v for k, v in numbers.items()})
     write_json(short, metrics)
-
-
-def _bins(report: Mapping[str, Any]) -> pd.DataFrame:
-    import pandas as pd
-
-    rows = [
-        {"classifier": role, "attribute": name, **one}
-        for role, entries in report.items()
-        for name, entry in entries.items()
-        for one in entry["reliability"]
-    ]
-    return pd.DataFrame(rows)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

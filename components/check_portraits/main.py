@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.step import Settings, arguments, execute, open_step
+from components.step import Settings, arguments, execute, face_detector, open_step
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +68,6 @@ def run(
         generate_folder,
         plan_images,
     )
-    from fairness_core.faces.backends.insightface import InsightFaceDetector
     from fairness_core.portraits.models import resolve
     from fairness_core.portraits.world import catalog
     from fairness_core.runtime import read_table, write_json
@@ -82,9 +81,7 @@ def run(
             prompts = prompts[prompts["split"] == split]
         device = step.device
         instruments = Instruments(
-            detector=InsightFaceDetector(
-                resolve(models["detector"]), det_size=models["detector_size"]
-            ),
+            detector=face_detector(models),
             classifier=AttributeClassifier.load(classifiers / "audit", space).to(device),
             image_text=ImageTextEncoder.load(resolve(models["audit_image_text"]), device=device),
             image_self=ImageSelfEncoder.load(resolve(models["audit_image_self"]), device=device),

@@ -1,4 +1,4 @@
-"""Measure base and aligned on held-out prompts with networks that training never saw.
+"""Measure base, aligned and baselines on held-out prompts with networks that training never saw.
 
 Detect, crop, classify with the audit classifier, embed; then bias per prompt beside what a fair
 sampler would score, the change with its intervals, image quality, and attribute-naming prompts.
@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.step import Settings, arguments, execute, open_step
+from components.evaluate_bias.headline import headline, lines
+from components.step import Settings, arguments, execute, face_detector, open_step
 
 if TYPE_CHECKING:
     import torch
@@ -22,21 +23,23 @@ if TYPE_CHECKING:
     from fairness_core.evaluation import Instruments
 
 STEP = "evaluate_bias"
-MODELS = ("base", "aligned")
 WEIGHTS = "model.safetensors"
 
 
 def run(
     *,
     split: str,
+    also: Sequence[str],
     bootstrap: int,
     batch_size: int,
     models: Mapping[str, Any],
     attributes: Mapping[str, Any],
+    targets: Mapping[str, Any],
     prompts: Path,
     classifiers: Path,
     base: Path,
     aligned: Path,
+    baselines: Path,
     settings: Settings,
     out: Path,
     metrics: Path,
@@ -45,14 +48,17 @@ def run(
 
     Args:
         split: Held-out split that bias and quality are about.
+        also: Further splits, each measured on its own.
         bootstrap: Resamples of the intervals.
         batch_size: Images per network call.
         models: Section ``models``.
         attributes: Section ``attributes``.
+        targets: Section ``targets``: its joint table, if there is one.
         prompts: Folder of ``generate_prompts``.
         classifiers: Folder of ``calibrate_classifier``; its ``audit`` measures.
         base: Folder of ``generate_images`` for the base model.
         aligned: The same for the aligned model.
+        baselines: Folder of ``generate_baselines``; each of its methods is measured too.
         settings: Section ``run``.
         out: Folder to write.
         metrics: JSON file for the figures.
@@ -71,7 +77,7 @@ def run(
         assess,
         check_alike,
         check_audit,
-        compare,
+        compare_all,
         prompt_table,
         quality_table,
     )
@@ -88,13 +94,17 @@ def run(
 
     parameters = {"split": split, "bootstrap": bootstrap, "models": models}
     with open_step(STEP, settings, parameters) as step:
-        space = AttributeSpace.from_mapping(attributes)
+        space = AttributeSpace.from_mapping(attributes, targets["joint"])
         verify(prompts, kind="prompts")
         catalog = read_table(prompts / "prompts.parquet")
-        select(catalog, split)
-        folders = {"base": base, "aligned": aligned}
-        made = {model: verify(folders[model], kind="images")["extra"] for model in MODELS}
-        check_alike({model: made[model]["recipe"] for model in MODELS})
+        for name in (split, *also):
+            select(catalog, name)
+        methods = verify(baselines, kind="baselines")["extra"]["methods"]
+        folders = {
+            "base": base, "aligned": aligned, **{m: baselines / m / "images" for m in methods},
+        }  # fmt: skip
+        made = {model: verify(folder, kind="images")["extra"] for model, folder in folders.items()}
+        check_alike({model: made[model]["recipe"] for model in folders})
         verify(classifiers, kind="classifiers")
         audit = sha256_file(classifiers / "audit" / WEIGHTS)
         check_audit(
@@ -115,31 +125,33 @@ def run(
                 batch_size=batch_size,
                 label=f"{model} model's images measured",
             )
-            for model in MODELS
+            for model in folders
         }
-        faces = pd.concat([seen[model].faces for model in MODELS], ignore_index=True)
-        cosines = [quality_table(seen[model], seen["base"]) for model in MODELS]
+        faces = pd.concat([part.faces for part in seen.values()], ignore_index=True)
+        cosines = [quality_table(part, seen["base"]) for part in seen.values()]
         quality = pd.concat(cosines, ignore_index=True)
-        evaluation = compare(
+        evaluation = compare_all(
             faces,
             quality,
             catalog,
             space,
             split=split,
-            seconds={model: made[model]["seconds"] for model in MODELS},
+            also=also,
+            seconds={model: extra["seconds"] for model, extra in made.items()},
             bootstrap=Bootstrap(settings.seed, bootstrap),
+            methods=methods,
         )
-        recipe = made["base"]["recipe"]
-        evaluation |= {"guidance": recipe["guidance"], "steps": recipe["steps"]}
+        evaluation |= {name: made["base"]["recipe"][name] for name in ("guidance", "steps")}
         with atomic_folder(out) as folder:
             write_table(faces, folder / "faces.parquet")
             write_table(quality, folder / "quality.parquet")
-            write_table(prompt_table(faces, space, split), folder / "prompts.parquet")
+            tables = [prompt_table(faces, space, name) for name in (split, *also)]
+            write_table(pd.concat(tables, ignore_index=True), folder / "prompts.parquet")
             write_manifest(folder, "evaluation", audit_sha256=audit)
         write_json(evaluation, metrics)
-        for line in _lines(evaluation):
+        for line in lines(evaluation):
             step.log.info("%s", line)
-        step.tracker.metrics(_headline(evaluation))
+        step.tracker.metrics(headline(evaluation))
         step.tracker.artifact(metrics)
         step.tracker.artifact(out / "prompts.parquet")
 
@@ -150,55 +162,15 @@ def _instruments(
     from fairness_core.classifiers import AttributeClassifier
     from fairness_core.embeddings import ImageSelfEncoder, ImageTextEncoder
     from fairness_core.evaluation import Instruments
-    from fairness_core.faces.backends.insightface import InsightFaceDetector
     from fairness_core.portraits.models import resolve
 
     return Instruments(
-        detector=InsightFaceDetector(
-            resolve(models["detector"]), det_size=models["detector_size"], device=device.type
-        ),
+        detector=face_detector(models, device.type),
         classifier=AttributeClassifier.load(classifiers / "audit", space).to(device),
         image_text=ImageTextEncoder.load(resolve(models["audit_image_text"]), device=device),
         image_self=ImageSelfEncoder.load(resolve(models["audit_image_self"]), device=device),
         device=device,
     )
-
-
-def _groups(evaluation: Mapping[str, Any]) -> list[str]:
-    return [name for name, entry in evaluation["change"].items() if "reduction_to_floor" in entry]
-
-
-def _lines(evaluation: Mapping[str, Any]) -> list[str]:
-    """One line for each group: bias before, after, floor, and how much of the way is gone."""
-    lines = []
-    for name in _groups(evaluation):
-        base, aligned = (evaluation[model][name] for model in MODELS)
-        gone = evaluation["change"][name]["reduction_to_floor"]
-        lines.append(
-            f"{name}: bias {base['bias']:.3f} base, {aligned['bias']:.3f} aligned, "
-            f"fair-sampler floor {aligned['fair_floor']:.3f}"
-            + ("" if gone is None else f", {100 * gone:.0f} % of the distance removed")
-        )
-    return lines
-
-
-def _headline(evaluation: Mapping[str, Any]) -> dict[str, float]:
-    """The main figures under names that a tracking server takes."""
-    flat: dict[str, float] = {}
-    for model in MODELS:
-        entry = evaluation[model]
-        for name in _groups(evaluation):
-            flat[f"{model}/bias_{name}"] = entry[name]["bias"]
-            flat[f"{model}/fair_floor_{name}"] = entry[name]["fair_floor"]
-        for name in ("clip_t", "clip_i", "dino", "no_face_rate", "seconds"):
-            flat[f"{model}/{name}"] = entry[name]
-        if model in evaluation["named"]:
-            flat[f"{model}/named_rate"] = evaluation["named"][model]
-    for name in _groups(evaluation):
-        gone = evaluation["change"][name]["reduction_to_floor"]
-        if gone is not None:
-            flat[f"change/reduction_to_floor_{name}"] = gone
-    return flat
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -209,6 +181,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ("classifiers", "artifacts/classifiers"),
         ("base", "artifacts/images/base"),
         ("aligned", "artifacts/images/aligned"),
+        ("baselines", "artifacts/baselines"),
     ):
         parser.add_argument(f"--{name}", type=Path, default=Path(default), help="read")
     parser.add_argument("--out", type=Path, default=Path("artifacts/evaluation"), help="written")
@@ -221,10 +194,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             **params.section(STEP),
             models=params.section("models"),
             attributes=params.section("attributes"),
+            targets=params.section("targets"),
             prompts=args.prompts,
             classifiers=args.classifiers,
             base=args.base,
             aligned=args.aligned,
+            baselines=args.baselines,
             settings=settings,
             out=args.out,
             metrics=args.metrics,

@@ -8,26 +8,34 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.step import face_detector
 from fairness_core import __version__
 from fairness_core.attributes import AttributeSpace
 from fairness_core.classifiers import AttributeClassifier
 from fairness_core.config import Finetune
-from fairness_core.diffusion import DiffusionStack, LoraSpec, add_lora
-from fairness_core.embeddings import ImageSelfEncoder, ImageTextEncoder
-from fairness_core.faces.backends.insightface import InsightFaceDetector
+from fairness_core.diffusion import DiffusionStack, LoraSpec, add_lora, add_soft_tokens
+from fairness_core.embeddings import (
+    FaceBank,
+    FaceEmbedder,
+    ImageSelfEncoder,
+    ImageTextEncoder,
+    weights_sha256,
+)
 from fairness_core.portraits.models import resolve
-from fairness_core.runtime.artifacts import sha256_file
+from fairness_core.runtime.artifacts import sha256_file, verify
 from fairness_core.runtime.distributed import World
 from fairness_core.runtime.seeds import generator
-from fairness_core.training import Models, Schedule
+from fairness_core.training import Models, Realism, Schedule
 from fairness_core.training import Settings as StepSettings
 
 if TYPE_CHECKING:
+    import torch
+
     from components.step import Settings
 
-__all__ = ["assemble", "fingerprint"]
+__all__ = ["assemble", "fingerprint", "load_realism"]
 
-MODEL_FILES = {".safetensors", ".onnx", ".json", ".txt"}
+MODEL_FILES = {".safetensors", ".onnx", ".json", ".txt", ".model"}
 
 
 def assemble(
@@ -35,26 +43,32 @@ def assemble(
     models: Mapping[str, Any],
     space: AttributeSpace,
     classifiers: Path,
+    bank: Path,
     world: World,
     settings: Settings,
 ) -> tuple[Models, StepSettings, Schedule]:
     """Load the models, add the adapters, and say what each iteration and the run are told."""
     device = world.device
     stack = DiffusionStack.load(resolve(models["base"]), device=device)
-    spec = LoraSpec(section.rank)
-    add_lora(
-        stack,
-        text_encoder=spec if section.train_text_encoder else None,
-        unet=spec if section.train_unet else None,
-        generator=generator("adapters", settings.seed),
-    )
+    draws = generator("adapters", settings.seed)
+    if section.soft_tokens:
+        add_soft_tokens(stack, section.soft_tokens, generator=draws)
+    else:
+        spec = LoraSpec(section.rank, section.alpha)
+        add_lora(
+            stack,
+            text_encoder=spec if section.train_text_encoder else None,
+            unet=spec if section.train_unet else None,
+            generator=draws,
+        )
     classifier = AttributeClassifier.load(classifiers / "train", space).to(device)
     parts = Models(
         stack=stack,
-        detector=InsightFaceDetector(resolve(models["detector"]), det_size=models["detector_size"]),
+        detector=face_detector(models),
         classifier=classifier,
         image_text=ImageTextEncoder.load(resolve(models["image_text"]), device=device),
         image_self=ImageSelfEncoder.load(resolve(models["image_self"]), device=device),
+        realism=load_realism(section, models, space, bank, device),
     )
     told = StepSettings(
         space=space.subset(section.align),
@@ -67,6 +81,9 @@ def assemble(
         factor1=section.factor1,
         factor2=section.factor2,
         batch_size=section.batch_size,
+        lambda_face=section.lambda_face,
+        own_face_confidence=section.own_face_confidence,
+        faces=section.faces,
     )
     schedule = Schedule(
         iterations=section.iterations,
@@ -83,26 +100,56 @@ def assemble(
     return parts, told, schedule
 
 
+def load_realism(
+    section: Finetune,
+    models: Mapping[str, Any],
+    space: AttributeSpace,
+    bank: Path,
+    device: torch.device,
+) -> Realism | None:
+    """Embedder and bank; neither is read where the realism loss has no weight."""
+    if section.lambda_face == 0:
+        return None
+    verify(bank, kind="face-bank")
+    place = resolve(models["face_embedder"])
+    return Realism(
+        FaceEmbedder.load(place, device=device),
+        FaceBank.load(
+            bank,
+            space.subset(section.align),
+            embedder_sha256=weights_sha256(place),
+            device=device,
+        ),
+    )
+
+
 def fingerprint(
     finetune: Mapping[str, Any],
     models: Mapping[str, Any],
     attributes: Mapping[str, Any],
+    targets: Mapping[str, Any],
     settings: Settings,
     prompts: Path,
     classifiers: Path,
+    bank: Path,
 ) -> str:
     """Hash of everything that decides the result, whatever the number of processes."""
-    used = ("base", "detector", "image_text", "image_self")
+    used = ["base", "detector", "image_text", "image_self"]
+    used += ["second_detector"] if models["second_detector"] is not None else []
+    used += ["face_embedder"] if finetune["lambda_face"] > 0 else []
     decides: dict[str, Any] = {
         "version": __version__,
         "seed": settings.seed,
         "attributes": dict(attributes),
+        "joint": targets["joint"],
         "finetune": dict(finetune),
-        "detector_size": models["detector_size"],
+        "detector_size": [models["detector_size"], models["second_detector_size"]],
         "prompts": sha256_file(prompts / "prompts.parquet"),
         "classifier": _content(classifiers / "train"),
         **{name: _content(resolve(models[name])) for name in used},
     }
+    if finetune["lambda_face"] > 0:
+        decides["bank"] = verify(bank)["files"]
     # How often the state is saved has no influence.
     decides["finetune"].pop("checkpoint_every")
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()

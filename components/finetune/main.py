@@ -18,7 +18,6 @@ from components.step import Settings, arguments, execute, open_step
 if TYPE_CHECKING:
     import pandas as pd
 
-    from fairness_core.attributes import AttributeSpace
     from fairness_core.config import Params
     from fairness_core.training import Finetuned
 
@@ -27,6 +26,7 @@ __all__ = ["main", "run"]
 PLACES = {
     "prompts": "artifacts/prompts",
     "classifiers": "artifacts/classifiers",
+    "bank": "artifacts/bank",
     "checkpoints": "artifacts/checkpoints",
     "output": "artifacts/finetune",
     "metrics": "metrics/finetune.json",
@@ -40,9 +40,11 @@ def run(
     finetune: Mapping[str, Any],
     models: Mapping[str, Any],
     attributes: Mapping[str, Any],
+    targets: Mapping[str, Any],
     settings: Settings,
     prompts: Path,
     classifiers: Path,
+    bank: Path,
     checkpoints: Path,
     output: Path,
     metrics: Path,
@@ -53,14 +55,18 @@ def run(
         finetune: Section ``finetune``.
         models: Section ``models``.
         attributes: Section ``attributes``.
+        targets: Section ``targets``: its joint table, if there is one.
         settings: Section ``run``.
-        prompts: Folder of ``generate_prompts``; its split ``train`` is used.
+        prompts: Folder of ``generate_prompts``; the families of its split
+            ``train`` that ``finetune.prompt_families`` names are used.
         classifiers: Folder of ``calibrate_classifier``; its ``train`` is used.
+        bank: Folder of ``build_bank``; read only where ``lambda_face`` is above 0.
         checkpoints: Where the state is kept while the run lasts.
         output: Folder for weights and log.
         metrics: JSON file for the metrics.
     """
     from components.finetune.assemble import assemble, fingerprint
+    from components.finetune.prompts import training_prompts
     from fairness_core.attributes import AttributeSpace
     from fairness_core.config import Finetune
     from fairness_core.diffusion import trainable
@@ -74,14 +80,18 @@ def run(
         verify(prompts)
         verify(classifiers)
         section = Finetune(**finetune)
-        space = AttributeSpace.from_mapping(attributes)
-        texts, named = _training_prompts(read_table(prompts / "prompts.parquet"), space)
-        parts, told, schedule = assemble(section, models, space, classifiers, world, settings)
-        key = fingerprint(finetune, models, attributes, settings, prompts, classifiers)
+        space = AttributeSpace.from_mapping(attributes, targets["joint"])
+        rows = training_prompts(
+            read_table(prompts / "prompts.parquet"), space, section.prompt_families
+        )
+        parts, told, schedule = assemble(section, models, space, classifiers, bank, world, settings)
+        key = fingerprint(
+            finetune, models, attributes, targets, settings, prompts, classifiers, bank
+        )
         step.log.info(
             "Training %d adapter weights on %d prompts, %d processes",
             sum(p.numel() for p in trainable(parts.stack).values()),
-            len(texts),
+            len(set(rows.texts)),
             world.size,
         )
         began = time.monotonic()
@@ -90,14 +100,15 @@ def run(
             told,
             schedule,
             world,
-            prompts=texts,
+            prompts=rows.texts,
             checkpoints=checkpoints,
             fingerprint=key,
-            named=named,
+            named=rows.named,
+            targets={prompt: own.subset(section.align) for prompt, own in rows.spaces.items()},
             on_iteration=lambda i, row: step.tracker.metrics(row, step=i),
         )
         if world.is_main:
-            _write(result, output, section.rank)
+            _write(result, output, None if section.soft_tokens else section.alpha)
             summary = _summary(result.log, time.monotonic() - began)
             write_json(summary, metrics)
             step.tracker.metrics({k: v for k, v in summary.items() if isinstance(v, float)})
@@ -108,23 +119,7 @@ def run(
         world.close()
 
 
-def _training_prompts(
-    table: pd.DataFrame, space: AttributeSpace
-) -> tuple[list[str], dict[str, list[str]]]:
-    """Texts of the training prompts, and the attributes that some of them name a class of."""
-    import pandas as pd
-
-    from fairness_core.prompts import named_column
-
-    rows = table[table["split"] == "train"]
-    named = {
-        str(row["prompt"]): [a for a in space.names if pd.notna(row.get(named_column(a)))]
-        for _, row in rows.iterrows()
-    }
-    return rows["prompt"].tolist(), named
-
-
-def _write(result: Finetuned, output: Path, rank: int) -> None:
+def _write(result: Finetuned, output: Path, alpha: float | None) -> None:
     from safetensors.torch import save_file
 
     from fairness_core.runtime.artifacts import atomic_folder, write_manifest, write_table
@@ -133,7 +128,7 @@ def _write(result: Finetuned, output: Path, rank: int) -> None:
         save_file(result.live, folder / "live.safetensors")
         save_file(result.average, folder / "ema.safetensors")
         write_table(result.log, folder / "log.parquet")
-        write_manifest(folder, "finetune", rank=rank, iterations=len(result.log))
+        write_manifest(folder, "finetune", alpha=alpha, iterations=len(result.log))
 
 
 def _summary(log: pd.DataFrame, seconds: float) -> Mapping[str, Any]:
@@ -166,6 +161,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             finetune=params.section("finetune"),
             models=params.section("models"),
             attributes=params.section("attributes"),
+            targets=params.section("targets"),
             settings=settings,
             **{name: getattr(args, name) for name in PLACES},
         )

@@ -2,6 +2,8 @@
 
 Base and aligned start from the same noise: a seed follows from the run's seed, the prompt and the
 image's index, and from nothing else. What a killed run has finished waits in ``OUT.partial``.
+Several processes can make a shard each, which ``--merge`` puts together; the images do not depend
+on how many there are.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from jaxtyping import UInt8
 
     from fairness_core.config import Params
+    from fairness_core.evaluation import Shard
 
 STEP = "generate_images"
 NAMED = "named"
@@ -33,11 +36,13 @@ def run(
     bundle: Path | None,
     prompts: Path,
     split: str,
+    also: Sequence[str],
     steps: int,
     guidance: float,
     batch_size: int,
     settings: Settings,
     out: Path,
+    shard: Shard | None = None,
 ) -> None:
     """Write one PNG per planned image, ``images.parquet`` and a manifest.
 
@@ -47,11 +52,13 @@ def run(
         bundle: Folder of ``publish`` for ``aligned``, None for ``base``.
         prompts: Folder of ``generate_prompts``.
         split: Held-out split; the attribute-naming prompts are added to it.
+        also: Further splits.
         steps: Sampling steps.
         guidance: Classifier-free guidance.
         batch_size: Images per network call.
         settings: Section ``run``.
         out: Folder to write.
+        shard: The part to make; None: all.
 
     Raises:
         ArtifactError: Prompts or bundle are missing or damaged.
@@ -62,6 +69,7 @@ def run(
     from fairness_core.diffusion import DiffusionStack
     from fairness_core.errors import ConfigError
     from fairness_core.evaluation import (
+        IMAGE_NOISE,
         MODELS,
         Sampling,
         generate_folder,
@@ -84,8 +92,8 @@ def run(
         verify(prompts, kind="prompts")
         catalog = read_table(prompts / "prompts.parquet")
         plan = read_table(prompts / "plan.parquet")
-        wanted = catalog.loc[catalog["split"].isin([split, NAMED]), "prompt_id"]
-        sampling = Sampling(STEP, settings.seed, guidance, steps, batch_size)
+        wanted = catalog.loc[catalog["split"].isin([split, *also, NAMED]), "prompt_id"]
+        sampling = Sampling(IMAGE_NOISE, settings.seed, guidance, steps, batch_size)
         rows = plan_images(catalog, plan[plan["prompt_id"].isin(wanted)], sampling, model=model)
         folder = resolve(base)
         weights = weights_sha256(folder)
@@ -97,12 +105,34 @@ def run(
             recipe["classifier_sha256"] = facts.get("classifier_sha256")
         step.log.info("%d images of %d prompts", len(rows), rows["prompt_id"].nunique())
         seconds = generate_folder(
-            stack, rows, out, sampling, recipe=recipe, label=f"{model} model's images"
+            stack, rows, out, sampling, recipe=recipe, label=f"{model} model's images", shard=shard
         )
-        step.log.info("%.0f s of sampling, %.0f ms an image", seconds, 1000 * seconds / len(rows))
-        step.tracker.metrics({"seconds": seconds, "images": float(len(rows))})
-        shown = rows.loc[rows["index"] < 2, "file"].iloc[:PICTURES]
-        step.tracker.picture(f"{model}_images", _grid(to_bytes(read_images(out, shown))))
+        made = read_table(out / "images.parquet")
+        each = 1000 * seconds / max(1, len(made))
+        step.log.info("%.0f s of sampling, %.0f ms an image", seconds, each)
+        step.tracker.metrics({"seconds": seconds, "images": float(len(made))})
+        shown = made.loc[made["index"] < 2, "file"].iloc[:PICTURES]
+        if len(shown):
+            step.tracker.picture(f"{model}_images", _grid(to_bytes(read_images(out, shown))))
+
+
+def merge(shards: Sequence[Path], *, model: str, settings: Settings, out: Path) -> None:
+    """Put the folders of all shards of a model together.
+
+    Args:
+        shards: Folders that `run` wrote, each with another shard.
+        model: ``base`` or ``aligned``.
+        settings: Section ``run``.
+        out: Folder to write: what one process would have written.
+
+    Raises:
+        ArtifactError: A shard is missing, damaged, there twice, or of other settings.
+    """
+    from fairness_core.evaluation import merge_shards
+
+    with open_step(f"{STEP} {model} merge", settings, {"shards": len(shards)}) as step:
+        images = merge_shards(shards, out)
+        step.log.info("%d images of %d shards", images, len(shards))
 
 
 def _grid(pixels: UInt8[np.ndarray, "n h w 3"]) -> UInt8[np.ndarray, "y x 3"]:
@@ -127,17 +157,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--bundle", type=Path, default=Path("artifacts/bundle"), help="read for --model aligned"
     )
     parser.add_argument("--out", type=Path, help="written; artifacts/images/MODEL if not given")
+    parser.add_argument("--shard", metavar="NUMBER/OF", help="make this part alone, such as 2/4")
+    parser.add_argument(
+        "--merge", type=Path, action="append", metavar="FOLDER", help="put shards together; repeat"
+    )
 
     def work(args: argparse.Namespace, params: Params, settings: Settings) -> None:
+        from fairness_core.evaluation import Shard
+
+        out = args.out or Path("artifacts/images") / args.model
+        if args.merge:
+            merge(args.merge, model=args.model, settings=settings, out=out)
+            return
         run(
             model=args.model,
             base=params.models.base,
             bundle=args.bundle if args.model == "aligned" else None,
             prompts=args.prompts,
             split=params.evaluate_bias.split,
+            also=params.evaluate_bias.also,
             **params.section(STEP),
             settings=settings,
-            out=args.out or Path("artifacts/images") / args.model,
+            out=out,
+            shard=Shard.parse(args.shard) if args.shard else None,
         )
 
     return execute(parser, argv, work)

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from fairness_core.config import Params
 
 STEP = "generate_prompts"
-WORLD = "portraits"
+PORTRAITS, PHOTOS = "portraits", "photos"
+# Splits that the evaluation makes images of, by the parameter that says how many.
+TESTED = ("validation", "test", "sports", "descriptors", "styles")
+STRESS = ("named", "triggers", "clothing", "history", "pairs")
 
 
 def run(
@@ -27,30 +30,40 @@ def run(
     test_images: int,
     named_images: int,
     attributes: Mapping[str, Any],
+    overrides: Mapping[str, Any] | str,
     settings: Settings,
     out: Path,
 ) -> None:
     """Check a catalog and write ``prompts.parquet``, ``plan.parquet`` and ``summary.json``.
 
     Args:
-        world: ``portraits``, or the path of a catalog of one's own (.csv or .parquet).
-        test_images: Images of each held-out prompt (splits test and validation).
-        named_images: Images of each prompt that names an attribute.
+        world: ``portraits`` (the drawn world), ``photos`` (the prompt sets that ship with the
+            package), or the path of a catalog of one's own (.csv or .parquet).
+        test_images: Images of each held-out prompt (splits validation, test, sports, descriptors
+            and styles).
+        named_images: Images of each prompt that names an attribute, and of the stress packs.
         attributes: Section ``attributes``.
+        overrides: Targets of single prompts, or the file that holds them.
         settings: Section ``run``.
         out: Folder to write.
 
     Raises:
-        PromptError: The catalog is empty or wrong, or a held-out subject appears in training.
+        PromptError: The catalog is empty or wrong, or a subject of one split appears in another.
+        TargetError: A target of a single prompt is wrong, or there is no such prompt.
     """
     import pandas as pd
 
     from fairness_core.attributes import AttributeSpace
-    from fairness_core.portraits.world import catalog
+    from fairness_core.portraits.concepts import prompt_catalog
     from fairness_core.prompts import (
+        SETS,
+        apply_overrides,
         check_catalog,
         check_leakage,
+        photo_catalog,
         read_catalog,
+        read_overrides,
+        read_set,
         select,
         shared_words,
     )
@@ -58,12 +71,18 @@ def run(
 
     parameters = {"world": world, "test_images": test_images, "named_images": named_images}
     with open_step(STEP, settings, parameters) as step:
-        raw = catalog() if world == WORLD else read_catalog(world)
-        prompts = check_catalog(raw, AttributeSpace.from_mapping(attributes))
+        space = AttributeSpace.from_mapping(attributes)
+        if world == PORTRAITS:
+            raw = prompt_catalog()
+        else:
+            raw = photo_catalog(space) if world == PHOTOS else read_catalog(world)
+        prompts = check_catalog(raw, space)
         check_leakage(prompts)
+        own = read_overrides(overrides) if isinstance(overrides, str) else overrides
+        prompts = apply_overrides(prompts, space, own)
         for split in ("train", "test"):
             select(prompts, split)
-        images = {"validation": test_images, "test": test_images, "named": named_images}
+        images = dict.fromkeys(TESTED, test_images) | dict.fromkeys(STRESS, named_images)
         planned = prompts[prompts["split"].isin(list(images))]
         plan = pd.DataFrame(
             {"prompt_id": planned["prompt_id"], "images": planned["split"].map(images)}
@@ -73,7 +92,10 @@ def run(
         with atomic_folder(out) as folder:
             write_table(prompts, folder / "prompts.parquet")
             write_table(plan, folder / "plan.parquet")
-            write_json({"prompts": counts, "held_out_words_known": known}, folder / "summary.json")
+            summary = {"prompts": counts, "held_out_words_known": known}
+            if world == PHOTOS:
+                summary["sets"] = {name: read_set(name).facts for name in SETS}
+            write_json(summary, folder / "summary.json")
             write_manifest(folder, "prompts")
         step.log.info("%d prompts: %s", len(prompts), counts)
         step.log.info("%.0f %% of the words of held-out subjects occur in training", 100 * known)
@@ -90,6 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         run(
             **params.section("generate_prompts"),
             attributes=params.section("attributes"),
+            overrides=params.targets.overrides,
             settings=settings,
             out=args.out,
         )

@@ -1,4 +1,4 @@
-"""Write the bundle that ``StableDiffusionPipeline.load_lora_weights`` loads."""
+"""Write the bundle that the base model's stock pipeline loads: LoRA weights or soft tokens."""
 
 from __future__ import annotations
 
@@ -48,7 +48,13 @@ def run(
 
     from fairness_core.attributes import AttributeSpace
     from fairness_core.errors import ArtifactError
-    from fairness_core.export import BundleFacts, bundle_card, weights_sha256, write_bundle
+    from fairness_core.export import (
+        SOFT_TOKENS,
+        BundleFacts,
+        bundle_card,
+        weights_sha256,
+        write_bundle,
+    )
     from fairness_core.portraits.models import resolve
     from fairness_core.runtime import sha256_file, verify
 
@@ -70,6 +76,7 @@ def run(
             base_sha256=weights_sha256(resolve(base)),
             classifier_sha256=sha256_file(classifiers / "train" / "model.safetensors"),
             weights=weights,
+            soft_tokens=len(state.get(SOFT_TOKENS, ())),
             targets={
                 a.name: dict(zip(a.classes, a.target, strict=True)) for a in aligned.attributes
             },
@@ -78,7 +85,13 @@ def run(
             guidance=finetune["guidance"],
             seed=settings.seed,
         )
-        written = write_bundle(out, state, card=bundle_card(facts), facts=facts.as_dict())
+        written = write_bundle(
+            out,
+            state,
+            card=bundle_card(facts),
+            facts=facts.as_dict(),
+            alpha=manifest["extra"]["alpha"],
+        )
         size = sum(entry["bytes"] for entry in written["files"].values())
         step.log.info("wrote %s: %d tensors, %.2f MB", out, len(state), size / 1e6)
         step.tracker.metrics({"bytes": float(size)})

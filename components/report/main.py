@@ -23,10 +23,6 @@ WORLD_NOTE = (
     "Its four groups of skin tone stand in for the classes of photographic data sets. Its figures "
     "show that the method works; they are not figures of any photographic model."
 )
-USAGE = """from diffusers import StableDiffusionPipeline
-
-pipeline = StableDiffusionPipeline.from_pretrained("PATH/OF/THE/BASE/MODEL")
-pipeline.load_lora_weights("PATH/OF/THE/BUNDLE")"""
 
 
 @dataclass(frozen=True)
@@ -60,9 +56,12 @@ def run(
     world: str,
     models: Mapping[str, Any],
     attributes: Mapping[str, Any],
+    targets: Mapping[str, Any],
     align: Sequence[str],
     split: str,
     inputs: Inputs,
+    policy: Path | None,
+    draws: int,
     settings: Settings,
     out: Path,
 ) -> None:
@@ -73,9 +72,12 @@ def run(
         world: Prompt catalog: the drawn world gets a note that it is one.
         models: Section ``models``.
         attributes: Section ``attributes``.
+        targets: Section ``targets``.
         align: Attributes that training aligned.
         split: The held-out split.
         inputs: What the other steps wrote.
+        policy: The gate's policy, whose verdict and waivers are printed; None: nothing is judged.
+        draws: Section ``gate``: draws for the worst prompt's interval.
         settings: Section ``run``.
         out: Folder to write.
 
@@ -85,7 +87,17 @@ def run(
     import pandas as pd
 
     from fairness_core.attributes import AttributeSpace
-    from fairness_core.reporting import CardFacts, ReportData, RunFacts, build_card, build_page
+    from fairness_core.evaluation import Bootstrap, judge, read_policy
+    from fairness_core.export import BUNDLE_KIND, use_of
+    from fairness_core.reporting import (
+        CardFacts,
+        ReportData,
+        RunFacts,
+        build_card,
+        build_page,
+        split_findings,
+        target_facts,
+    )
     from fairness_core.runtime import atomic_folder, read_json, read_table, verify, write_manifest
 
     with open_step(STEP, settings, {"images_per_prompt": images_per_prompt}) as step:
@@ -96,9 +108,13 @@ def run(
             (inputs.evaluated, "evaluation"),
         ):
             verify(folder, kind=kind)
+        use = use_of(verify(inputs.bundle, kind=BUNDLE_KIND)["extra"]["soft_tokens"])
         folders = {"base": inputs.base, "aligned": inputs.aligned}
+        space = AttributeSpace.from_mapping(attributes, targets["joint"])
+        prompts = read_table(inputs.prompts / "prompts.parquet")
         tables = [read_table(folders[model] / "images.parquet") for model in MODELS]
         evaluation = read_json(inputs.metrics)
+        faces = read_table(inputs.evaluated / "faces.parquet")
         data = ReportData(
             facts=RunFacts(
                 title=settings.name,
@@ -108,28 +124,40 @@ def run(
                 steps=evaluation["steps"],
                 guidance=evaluation["guidance"],
                 revision=_revision(),
-                more={"Face detector": models["detector"]},
+                more=target_facts(targets, prompts, space) | {"Face detector": models["detector"]},
             ),
-            space=AttributeSpace.from_mapping(attributes),
+            space=space,
             aligned=align,
             evaluation=evaluation,
-            prompts=read_table(inputs.prompts / "prompts.parquet"),
+            prompts=prompts,
             images=pd.concat(tables, ignore_index=True),
-            faces=read_table(inputs.evaluated / "faces.parquet"),
+            faces=faces,
             folders=folders,
             split=split,
             calibration=read_json(inputs.classifiers / "calibration.json"),
             training=read_table(inputs.finetuned / "log.parquet"),
+            findings=split_findings(evaluation),
+            gate=None
+            if policy is None
+            else judge(
+                read_policy(policy),
+                evaluation,
+                faces[faces["split"] == split],
+                space,
+                today=datetime.now(UTC).date(),
+                bootstrap=Bootstrap(settings.seed, draws),
+            ),
             notes=(WORLD_NOTE,) if world == "portraits" else (),
             commands=("make demo",),
-            hashes=_hashes(inputs),
+            hashes=_hashes(inputs, use.file),
             images_per_prompt=images_per_prompt,
         )
         card = CardFacts(
             base_model=models["base"],
             license="apache-2.0",
-            summary="LoRA weights that move the shares of perceived attributes to a target.",
-            usage=USAGE,
+            summary=f"{use.what} that move the shares of perceived attributes to a target.",
+            usage=use.code,
+            tags=(use.tag,),
         )
         with atomic_folder(out) as folder:
             (folder / "report.html").write_text(build_page(data), encoding="utf-8")
@@ -140,14 +168,14 @@ def run(
         step.tracker.artifact(out / "model-card.md")
 
 
-def _hashes(inputs: Inputs) -> dict[str, str]:
+def _hashes(inputs: Inputs, weights: str) -> dict[str, str]:
     from fairness_core.runtime import sha256_file
 
     files = {
         "prompts": inputs.prompts / "prompts.parquet",
         "training classifier": inputs.classifiers / "train" / "model.safetensors",
         "audit classifier": inputs.classifiers / "audit" / "model.safetensors",
-        "bundle": inputs.bundle / "pytorch_lora_weights.safetensors",
+        "bundle": inputs.bundle / weights,
     }
     return {name: sha256_file(path) for name, path in files.items()}
 
@@ -179,6 +207,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     for name, default in defaults.items():
         parser.add_argument(f"--{name}", type=Path, default=Path(default), help="read")
+    parser.add_argument("--policy", type=Path, help="the gate's policy: print what it says")
     parser.add_argument("--out", type=Path, default=Path("artifacts/report"), help="written")
 
     def work(args: argparse.Namespace, params: Params, settings: Settings) -> None:
@@ -187,8 +216,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             world=params.generate_prompts.world,
             models=params.section("models"),
             attributes=params.section("attributes"),
+            targets=params.section("targets"),
             align=params.finetune.align,
             split=params.evaluate_bias.split,
+            policy=args.policy,
+            draws=params.gate.draws,
             inputs=Inputs(**{name: getattr(args, name) for name in defaults}),
             settings=settings,
             out=args.out,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fairness_core.alignment.transport import expected_targets
@@ -78,12 +78,12 @@ def held_targets(
     return Targets(expected, labels, highest, present & (highest >= confidence))
 
 
-def take_rows(targets: Targets, rows: slice) -> Targets:
+def take_rows(targets: Targets, rows: slice | Int[Tensor, " m"]) -> Targets:
     """The same targets, only these rows: one process's share of a global batch.
 
     Args:
         targets: Targets of all rows.
-        rows: A slice of the rows.
+        rows: A slice of the rows, or their indices.
     """
     return Targets(
         expected=targets.expected[rows],

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Int
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from fairness_core.classifiers.augment import augment as augmented
+from fairness_core.classifiers.batches import Crops, chunks_of
 from fairness_core.classifiers.network import AttributeClassifier
 from fairness_core.errors import ConfigError
 
@@ -20,6 +21,7 @@ __all__ = ["Epoch", "History", "fit"]
 WEIGHT_DECAY = 1e-2
 WARM_UP = 0.05  # of all steps
 STATISTICS_IMAGES = 4096
+IGNORED = -100  # cross_entropy's own mark
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,10 @@ class History:
 
 def fit(
     model: AttributeClassifier,
-    images: Float[Tensor, "n 3 s s"],
+    images: Crops,
     labels: Int[Tensor, "n a"],
     *,
+    known: Bool[Tensor, "n a"] | None = None,
     epochs: int,
     batch_size: int,
     lr: float,
@@ -67,8 +70,11 @@ def fit(
 
     Args:
         model: Trained in place; left in evaluation mode, as frozen as it came.
-        images: Crops in [-1, 1], of the model's input size, at least two.
+        images: Crops in [-1, 1], of the model's input size, at least two: a tensor, or crops that
+            are decoded while the fit runs.
         labels: Class index of each attribute, in the order of the model's space.
+        known: Which labels there are, at least one of each attribute; None: all. An attribute's
+            cross entropy is the mean over those of a batch.
         epochs: Passes over the images.
         batch_size: Images in one step, at least two; batches differ by at most one image.
         lr: Highest learning rate.
@@ -80,15 +86,24 @@ def fit(
         ConfigError: Too few images, labels that do not fit, or a number out of range.
     """
     _check(model, images, labels, epochs, batch_size, lr)
+    told = torch.ones_like(labels, dtype=torch.bool) if known is None else known
+    counts = told.sum(dim=0).tolist()
+    if min(counts) < 1:
+        raise ConfigError(
+            "An attribute has no labelled image to learn from",
+            given=dict(zip(model.space.names, counts, strict=True)),
+        )
     trainable = [p.requires_grad for p in model.parameters()]
     model.requires_grad_(True).train()
     device = model.mean.device
 
-    def batches() -> Iterator[tuple[Tensor, Tensor]]:
+    def batches() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         order = torch.randperm(len(images), generator=generator, device=generator.device)
-        for rows in order.to(images.device).tensor_split(math.ceil(len(images) / batch_size)):
-            chosen = images[rows].to(device)
-            yield augmented(chosen, generator) if augment else chosen, labels[rows].to(device)
+        chunks = order.to(labels.device).tensor_split(math.ceil(len(images) / batch_size))
+        for rows, read in zip(chunks, chunks_of(images, chunks), strict=True):
+            chosen = read.to(device)
+            shown = augmented(chosen, generator) if augment else chosen
+            yield shown, labels[rows].to(device), told[rows].to(device)
 
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=WEIGHT_DECAY)
     schedule = _warm_cosine(optimizer, epochs * math.ceil(len(images) / batch_size))
@@ -100,15 +115,15 @@ def fit(
         for number in range(1, epochs + 1):
             total = torch.zeros((), device=device)
             right = torch.zeros(len(model.space.names), device=device)
-            for crops, targets in batches():
-                loss, hits = _loss(model, crops, targets)
+            for crops, targets, mask in batches():
+                loss, hits = _loss(model, crops, targets, mask)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
                 schedule.step()
                 total += loss.detach() * len(crops)
                 right += hits
-            shares = (right / len(images)).tolist()
+            shares = (right / torch.tensor(counts, device=device)).tolist()
             accuracy = dict(zip(model.space.names, shares, strict=True))
             history.append(Epoch(number, epochs, total.item() / len(images), accuracy))
             if on_epoch is not None:
@@ -123,7 +138,7 @@ def fit(
 
 def _check(
     model: AttributeClassifier,
-    images: Tensor,
+    images: Crops,
     labels: Tensor,
     epochs: int,
     batch_size: int,
@@ -143,12 +158,18 @@ def _check(
         )
 
 
-def _loss(model: AttributeClassifier, crops: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+def _loss(
+    model: AttributeClassifier, crops: Tensor, targets: Tensor, known: Tensor
+) -> tuple[Tensor, Tensor]:
     """Summed mean cross entropies, and the number of right answers for each attribute."""
     logits = model(crops)
-    parts = [logits[:, columns] for columns in model.space.slices.values()]
-    losses = [F.cross_entropy(part, targets[:, i].long()) for i, part in enumerate(parts)]
-    hits = [(part.argmax(-1) == targets[:, i]).sum() for i, part in enumerate(parts)]
+    losses, hits = [], []
+    for i, columns in enumerate(model.space.slices.values()):
+        part, truth, told = logits[:, columns], targets[:, i].long(), known[:, i]
+        # Of no label at all the mean would be 0 / 0.
+        loss = F.cross_entropy(part, truth.masked_fill(~told, IGNORED)) if told.any() else 0 * part
+        losses.append(loss.sum())
+        hits.append(((part.argmax(-1) == truth) & told).sum())
     return torch.stack(losses).sum(), torch.stack(hits).float()
 
 
@@ -165,7 +186,7 @@ def _warm_cosine(optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr
 
 @torch.no_grad()
 def _measure_batch_norm(
-    model: AttributeClassifier, batches: Iterator[tuple[Tensor, Tensor]]
+    model: AttributeClassifier, batches: Iterator[tuple[Tensor, Tensor, Tensor]]
 ) -> None:
     """Set running statistics to the plain average over at most 4096 images."""
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
@@ -176,7 +197,7 @@ def _measure_batch_norm(
         norm.reset_running_stats()
         norm.momentum = None
     seen = 0
-    for crops, _ in batches:
+    for crops, _, _ in batches:
         model(crops)
         seen += len(crops)
         if seen >= STATISTICS_IMAGES:

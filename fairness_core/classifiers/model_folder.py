@@ -2,74 +2,32 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoModelForImageClassification
 
+from fairness_core.classifiers.input_format import read_json
+from fairness_core.classifiers.joined import JoinedClassifiers, JoinedConfig
+from fairness_core.classifiers.mobilenet_v3 import (
+    MobileNetV3Config,
+    MobileNetV3LargeForImageClassification,
+)
 from fairness_core.errors import ModelError
 
-__all__ = ["InputFormat", "load_network", "read_json", "write_json"]
+__all__ = ["OWN", "load_network", "load_weights"]
 
 WEIGHTS = "model.safetensors"
-PREPROCESSOR = "preprocessor_config.json"
 LOAD_ERRORS = (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError)
-
-
-@dataclass(frozen=True)
-class InputFormat:
-    """What a network wants to see.
-
-    Attributes:
-        size: Side of its square input, px.
-        mean: Of each channel, for images in [0, 1].
-        std: Of each channel, for images in [0, 1].
-    """
-
-    size: int
-    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
-
-    @classmethod
-    def read(cls, folder: Path) -> InputFormat:
-        """Read ``preprocessor_config.json``; the crop size counts where there is one.
-
-        Raises:
-            ModelError: The file is missing or damaged, or the input is not a square RGB image.
-        """
-        entries = read_json(folder / PREPROCESSOR)
-        size = entries.get("crop_size") if entries.get("do_center_crop", True) else None
-        try:
-            mean = _channels(entries.get("image_mean", cls.mean))
-            std = _channels(entries.get("image_std", cls.std))
-            return cls(_side(size or entries["size"]), mean, std)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(
-                f"{PREPROCESSOR} does not describe a square RGB input",
-                given=folder / PREPROCESSOR,
-                do="give size, image_mean and image_std as transformers' image processors do",
-            ) from error
-
-    def write(self, folder: Path) -> None:
-        """Write ``preprocessor_config.json`` as transformers' image processors read it."""
-        write_json(
-            folder / PREPROCESSOR,
-            {
-                "do_normalize": True,
-                "do_rescale": True,
-                "do_resize": True,
-                "image_mean": list(self.mean),
-                "image_std": list(self.std),
-                "rescale_factor": 1 / 255,
-                "size": {"height": self.size, "width": self.size},
-            },
-        )
+# Networks that transformers does not have, by the model_type of their config.json.
+OWN = {
+    MobileNetV3Config.model_type: MobileNetV3LargeForImageClassification,
+    JoinedConfig.model_type: JoinedClassifiers,
+}
 
 
 def load_network(folder: str | Path) -> nn.Module:
@@ -87,8 +45,11 @@ def load_network(folder: str | Path) -> nn.Module:
                 given=folder,
                 do="give a folder that AttributeClassifier.save wrote",
             )
+    kind: Any = OWN.get(
+        read_json(folder / "config.json").get("model_type", ""), AutoModelForImageClassification
+    )
     try:
-        network, info = AutoModelForImageClassification.from_pretrained(
+        network, info = kind.from_pretrained(
             str(folder),
             local_files_only=True,
             use_safetensors=True,
@@ -112,43 +73,47 @@ def load_network(folder: str | Path) -> nn.Module:
     return network.eval()
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
+def load_weights(network: nn.Module, path: str | Path) -> list[str]:
+    """Start a network from the weights of one of the same architecture.
+
+    The last layer may be of another number of outputs: it then keeps the weights it has.
+
+    Args:
+        network: Changed in place.
+        path: A safetensors file with the names of the network's own parameters.
+
+    Returns:
+        Names of the weights that were kept.
 
     Raises:
-        ModelError: The file is missing, damaged or no object.
+        ModelError: The file is missing, damaged or pickled, or other weights are missing or of
+            another shape.
     """
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    path = Path(path)
+    if path.suffix != ".safetensors" or not path.is_file():
         raise ModelError(
-            f"The classifier folder has no {path.name}",
-            given=path.parent,
-            do="give a folder that AttributeClassifier.save wrote",
-        ) from error
-    except ValueError as error:
-        raise ModelError(f"{path.name} is damaged ({error})", given=path) from error
-    if not isinstance(entries, dict):
-        raise ModelError(f"{path.name} is not a JSON object", given=path)
-    return entries
-
-
-def write_json(path: Path, entries: dict[str, Any]) -> None:
-    """Write a JSON object, keys sorted."""
-    path.write_text(json.dumps(entries, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def _side(size: int | dict[str, int]) -> int:
-    """Side in px of ``size`` as image processors write it: a number, an edge, or both sides."""
-    if isinstance(size, int):
-        return size
-    if "shortest_edge" in size:
-        return int(size["shortest_edge"])
-    if size["height"] != size["width"]:
-        raise ValueError("not square")
-    return int(size["height"])
-
-
-def _channels(values: Sequence[float]) -> tuple[float, float, float]:
-    red, green, blue = (float(value) for value in values)
-    return red, green, blue
+            "There is no safetensors file of weights to start from",
+            given=path,
+            do="give a local .safetensors file; pickled weights have to be converted first",
+        )
+    try:
+        weights = load_file(path)
+    except LOAD_ERRORS as error:
+        raise ModelError(f"Weights are damaged ({error})", given=path) from error
+    own = network.state_dict()
+    counters = {name for name in own if name.endswith("num_batches_tracked")}
+    wrong = [
+        name
+        for name, value in own.items()
+        if name not in counters and (name not in weights or weights[name].shape != value.shape)
+    ]
+    head = [name for name, _ in network.named_parameters()][-2:]
+    if not set(wrong) <= set(head):
+        raise ModelError(
+            f"The weights lack {len(wrong)} of the network's, or have them in other shapes",
+            given=f"{path}: {', '.join(wrong[:3])}",
+            do="use weights of the same architecture",
+        )
+    fitting = {k: v.float() for k, v in weights.items() if k in own and k not in wrong}
+    network.load_state_dict(fitting, strict=False)
+    return wrong

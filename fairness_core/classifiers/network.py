@@ -12,12 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fairness_core.attributes import AttributeSpace
-from fairness_core.classifiers.model_folder import (
-    InputFormat,
-    load_network,
-    read_json,
-    write_json,
-)
+from fairness_core.classifiers.input_format import InputFormat, read_json, write_json
+from fairness_core.classifiers.model_folder import load_network
 from fairness_core.errors import ModelError
 
 __all__ = ["AttributeClassifier", "label_names"]
@@ -60,6 +56,8 @@ class AttributeClassifier(nn.Module):
         """
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # A network in evaluation mode must not be back in training mode after `predict`.
+        self.training = network.training
         self.space, self.format = space, format
         ones = dict.fromkeys(space.names, 1.0)
         self.temperatures = self._checked(ones if temperatures is None else temperatures)

@@ -3,53 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from fairness_core.attributes import AttributeSpace
 from fairness_core.config.nearest import nearest
-from fairness_core.config.source import Place, Problem
+from fairness_core.config.sound import Sound, UnsoundError
+from fairness_core.config.source import Problem
 from fairness_core.errors import EvenhandError
 
 __all__ = ["cross_check"]
 
-
-class UnsoundError(LookupError):
-    """A value that a check needs is missing or has a problem of its own."""
-
-
-@dataclass(frozen=True)
-class Sound:
-    """Reads values by dotted path; those with a problem at, above or below them are unsound."""
-
-    values: Mapping[str, Any]
-    problems: tuple[Place, ...]
-
-    def __call__(self, path: str) -> Any:
-        """The value at that path.
-
-        Raises:
-            UnsoundError: It is missing or has a problem.
-        """
-        place: Place = tuple(path.split("."))
-        for bad in self.problems:
-            shared = min(len(bad), len(place))
-            if bad[:shared] == place[:shared]:
-                raise UnsoundError(path)
-        value: Any = self.values
-        for key in place:
-            if not isinstance(value, dict) or key not in value:
-                raise UnsoundError(path)
-            value = value[key]
-        return value
-
-    def names(self) -> list[str]:
-        """Names of the attributes, whether their entries are sound or not."""
-        attributes = self.values.get("attributes")
-        if not isinstance(attributes, dict):
-            raise UnsoundError("attributes")
-        return [str(name) for name in attributes]
-
+# Those that can have training prompts; the core's prompts name the same.
+FAMILIES = ("occupation", "sport", "descriptor", "style", "named", "scene")
 
 Check = Callable[[Sound], Iterator[tuple[str, str]]]
 
@@ -64,6 +29,47 @@ def _targets(get: Sound) -> Iterator[tuple[str, str]]:
             yield f"attributes.{name}", f"{error.what}{given}; {error.do}"
         except UnsoundError:
             continue
+
+
+def _joint(get: Sound) -> Iterator[tuple[str, str]]:
+    joint, known = get("targets.joint"), get.names()
+    if joint is None:
+        return
+    unknown = [name for name in joint["attributes"] if name not in known]
+    for name in unknown:
+        yield "targets.joint.attributes", f"'{name}' is not an attribute{nearest(name, known)}"
+    if unknown:
+        return
+    try:
+        attributes = {name: get(f"attributes.{name}") for name in joint["attributes"]}
+        AttributeSpace.from_mapping(attributes, joint)
+    except EvenhandError as error:
+        yield "targets.joint", f"{error.what}; {error.do}"
+
+
+def _overrides(get: Sound) -> Iterator[tuple[str, str]]:
+    overrides, known = get("targets.overrides"), get.names()
+    if isinstance(overrides, str):
+        return
+    for prompt, targets in overrides.items():
+        for name, target in targets.items():
+            if name not in known:
+                yield "targets.overrides", f"'{prompt}': no '{name}'{nearest(name, known)}"
+                continue
+            try:
+                entry = {**get(f"attributes.{name}"), "target": target}
+                AttributeSpace.from_mapping({name: entry})
+            except EvenhandError as error:
+                yield "targets.overrides", f"'{prompt}': {error.what}; {error.do}"
+
+
+def _families(get: Sound) -> Iterator[tuple[str, str]]:
+    families = get("finetune.prompt_families")
+    for name in families:
+        if name not in FAMILIES:
+            yield f"finetune.prompt_families.{name}", f"is no family{nearest(name, FAMILIES)}"
+    if not any(families.values()):
+        yield "finetune.prompt_families", "no family is visited; give one of them 1 or more"
 
 
 def _align(get: Sound) -> Iterator[tuple[str, str]]:
@@ -88,9 +94,44 @@ def _factors(key: str) -> Check:
     return check
 
 
+def _by_attribute(key: str) -> Check:
+    """A value that may be a mapping has every attribute, then."""
+
+    def check(get: Sound) -> Iterator[tuple[str, str]]:
+        value, known = get(f"calibrate_classifier.{key}"), get.names()
+        if isinstance(value, dict):
+            for name in value:
+                if name not in known:
+                    yield (
+                        f"calibrate_classifier.{key}",
+                        f"'{name}' is not an attribute{nearest(name, known)}",
+                    )
+            missing = [name for name in known if name not in value]
+            if missing:
+                yield f"calibrate_classifier.{key}", f"has nothing for {', '.join(missing)}"
+
+    return check
+
+
+def _merges(get: Sound) -> Iterator[tuple[str, str]]:
+    for name in get("calibrate_classifier.merges"):
+        if name not in get.names():
+            yield (
+                f"calibrate_classifier.merges.{name}",
+                f"is not an attribute{nearest(name, get.names())}",
+            )
+
+
 def _networks(get: Sound) -> Iterator[tuple[str, str]]:
-    audit = get("calibrate_classifier.audit_network")
-    if audit == get("calibrate_classifier.train_network"):
+    audit, train = (get(f"calibrate_classifier.{role}_network") for role in ("audit", "train"))
+    if isinstance(audit, dict) and isinstance(train, dict):
+        shared = sorted(set(audit.values()) & set(train.values()))
+        if shared:
+            yield (
+                "calibrate_classifier.audit_network",
+                f"must not have a classifier that training has; given {', '.join(shared)}",
+            )
+    elif audit == train:
         yield (
             "calibrate_classifier.audit_network",
             f"must differ from train_network, whose mistakes it would repeat; given {audit}",
@@ -122,23 +163,52 @@ def _gradient_steps(get: Sound) -> Iterator[tuple[str, str]]:
 
 
 def _trained(get: Sound) -> Iterator[tuple[str, str]]:
-    if not get("finetune.train_text_encoder") and not get("finetune.train_unet"):
+    lora = [f"train_{part}" for part in ("text_encoder", "unet") if get(f"finetune.train_{part}")]
+    tokens = get("finetune.soft_tokens")
+    if not lora and not tokens:
         yield (
             "finetune.train_text_encoder",
-            "nothing is trained: set train_text_encoder or train_unet to true",
+            "nothing is trained: set train_text_encoder or train_unet to true, "
+            "or soft_tokens to a number above 0",
+        )
+    if lora and tokens:
+        yield (
+            "finetune.soft_tokens",
+            "must be 0 beside LoRA weights: the two are published as separate files, either of "
+            f"which loads alone and is then not what was trained; given {tokens}; set it to 0, or "
+            f"{' and '.join(lora)} to false",
+        )
+
+
+def _baselines(get: Sound) -> Iterator[tuple[str, str]]:
+    methods, prompt = get("baselines.methods"), get("baselines.attribute_prompt")
+    if len(set(methods)) < len(methods):
+        yield "baselines.methods", f"a method is named twice; given {methods}"
+    if prompt.count("{}") != 1:
+        yield (
+            "baselines.attribute_prompt",
+            f"needs one {{}} for the words of a class; given '{prompt}'",
         )
 
 
 CHECKS: tuple[Check, ...] = (
     _targets,
+    _joint,
+    _overrides,
+    _families,
     _align,
     _factors("factor1"),
     _factors("factor2"),
+    _by_attribute("source"),
+    _by_attribute("train_network"),
+    _by_attribute("audit_network"),
+    _merges,
     _networks,
     _checkpoints,
     _steps,
     _gradient_steps,
     _trained,
+    _baselines,
 )
 
 

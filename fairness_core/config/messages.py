@@ -94,6 +94,8 @@ def _fields(model: type[BaseModel], place: Place) -> Mapping[str, FieldInfo]:
         if get_origin(kind) is dict:
             next(keys, None)
             kind = get_args(kind)[1]
+        # A section that may be null.
+        kind = next((part for part in get_args(kind) if part is not type(None)), kind)
         assert isinstance(kind, type), "only sections have keys"
         fields = kind.model_fields
     return fields

@@ -5,56 +5,58 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
 from fairness_core.attributes import AttributeSpace
+from fairness_core.config.after_training import (
+    Audit,
+    Baselines,
+    BatchSize,
+    EvaluateBias,
+    Gate,
+    GenerateImages,
+    Guidance,
+    Publish,
+    Report,
+    SamplingSteps,
+)
+from fairness_core.config.choices import network, source_of_faces
+from fairness_core.config.targets import (
+    AttributeEntry,
+    ClassName,
+    JointTable,
+    Name,
+    Section,
+    Share,
+    Targets,
+    Text,
+    pair,
+)
 
 __all__ = [
     "AttributeEntry",
+    "Audit",
+    "Baselines",
+    "BuildBank",
     "CalibrateClassifier",
     "EvaluateBias",
     "Finetune",
+    "Gate",
     "GenerateImages",
     "GeneratePrompts",
+    "JointTable",
     "Models",
     "Params",
     "Publish",
     "Report",
     "Run",
+    "Targets",
 ]
 
 
-def _pair(value: Any) -> Any:
-    """YAML has lists where the schema has tuples; anything else is the validator's to refuse."""
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _is_share(value: Any) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and 0 <= value <= 1
-
-
-def _target(value: Any) -> Any:
-    shares = isinstance(value, tuple | list) and all(_is_share(share) for share in value)
-    if value != "uniform" and not shares:
-        raise ValueError("'uniform' or a list of shares in [0, 1], one for each class, is needed")
-    return _pair(value)
-
-
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
-ClassName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _+-]*$", max_length=60)]
-Text = Annotated[str, Field(min_length=1, max_length=500)]
-BatchSize = Annotated[int, Field(ge=1, le=65536, description="images per network call")]
 LearningRate = Annotated[float, Field(gt=0, le=1, description="AdamW's learning rate")]
-Guidance = Annotated[float, Field(ge=1, le=100, description="classifier-free guidance; 1: none")]
-Share = Annotated[float, Field(ge=0, le=1)]
-SamplingSteps = Annotated[int, Field(ge=1, le=1000)]
-
-
-class Section(BaseModel):
-    """Strict, complete and unchangeable."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+Network = Annotated[str | dict[Name, Text], BeforeValidator(network)]
+Labels = Annotated[tuple[Text, ...], BeforeValidator(pair)]
 
 
 class Run(Section):
@@ -70,61 +72,86 @@ class Run(Section):
 
 
 class Models(Section):
-    """Local model folders, or ``portraits:NAME`` for one that ships with the package."""
+    """Local model folders, ``ORG/NAME@REVISION`` of the hub, or ``portraits:NAME`` that ships."""
 
     base: Text = Field(description="diffusers text-to-image pipeline")
     detector: Text = Field(description="insightface pack")
     detector_size: int = Field(
         ge=32, le=4096, multiple_of=32, description="px, longer side given to the detector"
     )
+    second_detector: Text | None = Field(
+        description="insightface pack for images in which the first finds no face; null: none"
+    )
+    second_detector_size: int = Field(
+        ge=32, le=4096, multiple_of=32, description="px, longer side given to the second detector"
+    )
+    face_embedder: Text = Field(description="embedder of the face realism loss and its bank")
     image_text: Text = Field(description="CLIP of the training loss")
     image_self: Text = Field(description="DINOv2 of the training loss")
     audit_image_text: Text = Field(description="CLIP of the evaluation")
     audit_image_self: Text = Field(description="DINOv2 of the evaluation")
 
 
-class AttributeEntry(Section):
-    """Classes of one perceived attribute and the distribution wanted over them."""
-
-    classes: Annotated[tuple[ClassName, ...], BeforeValidator(_pair)] = Field(
-        min_length=2, description="class names, in the classifier's order"
-    )
-    target: Annotated[Literal["uniform"] | tuple[float, ...], BeforeValidator(_target)] = Field(
-        description="'uniform', or one share for each class, summing to 1"
-    )
-
-
 class GeneratePrompts(Section):
     """Prompts and how many images each gets in the evaluation."""
 
-    world: Text = Field(description="prompt catalog")
+    world: Text = Field(description="prompt catalog: portraits, photos, or a file of one's own")
     test_images: int = Field(ge=1, le=10000, description="images per held-out prompt")
-    named_images: int = Field(ge=1, le=10000, description="images per attribute-naming prompt")
+    named_images: int = Field(
+        ge=1, le=10000, description="images per attribute-naming or stress prompt"
+    )
 
 
 class CalibrateClassifier(Section):
     """The training classifier and the separate one that audits."""
 
-    images: int = Field(ge=100, le=1_000_000, description="labelled portraits drawn")
+    source: Annotated[str | dict[Name, Text], BeforeValidator(source_of_faces)] = Field(
+        description="labelled faces: portraits, fairface:FOLDER, celeba:FOLDER, or by attribute"
+    )
+    images: int = Field(
+        ge=100, le=1_000_000, description="labelled portraits drawn, or pictures used at most"
+    )
+    size: int = Field(ge=32, le=1024, description="px, side of the crops a network is fitted on")
+    merges: dict[Name, dict[ClassName, Labels]] = Field(
+        description="attribute to class to labels, in place of the published merges"
+    )
+    old_from: Literal[3, 10, 20, 30, 40, 50, 60, 70] = Field(
+        description="FairFace: years from which a face is old"
+    )
+    fairface_padding: float = Field(gt=0, le=2, description="FairFace: margin of its pictures")
     epochs: int = Field(ge=1, le=1000, description="passes of the training classifier")
     audit_epochs: int = Field(ge=1, le=1000, description="passes of the audit classifier")
     batch_size: BatchSize
     learning_rate: LearningRate
-    train_network: Literal["resnet", "mobilenet"] = Field(description="training classifier")
-    audit_network: Literal["resnet", "mobilenet"] = Field(
-        description="audit classifier, different from train_network"
+    train_network: Network = Field(
+        description="training classifier: a network, or ready ones by attribute"
     )
+    audit_network: Network = Field(description="audit classifier, different from train_network")
+    train_weights: Text | None = Field(description="safetensors file that its fit starts from")
+    audit_weights: Text | None = Field(description="safetensors file that its fit starts from")
+
+
+class BuildBank(Section):
+    """Faces that nobody generated, for the face realism loss."""
+
+    source: Text = Field(description="where the faces come from: portraits")
+    images: int = Field(ge=1, le=10_000_000, description="pictures read, at most")
+    batch_size: BatchSize
 
 
 class Finetune(Section):
     """Adjusted direct finetuning towards the target distribution."""
 
-    align: Annotated[tuple[Name, ...], BeforeValidator(_pair)] = Field(
+    align: Annotated[tuple[Name, ...], BeforeValidator(pair)] = Field(
         min_length=1, description="attributes whose distribution is aligned"
+    )
+    prompt_families: dict[Name, Annotated[int, Field(ge=0, le=10_000)]] = Field(
+        default_factory=lambda: {"occupation": 1, "named": 1},
+        description="times that each prompt of a family is visited before any repeats",
     )
     iterations: int = Field(ge=1, le=10_000_000, description="optimizer steps, one prompt each")
     images_per_prompt: int = Field(ge=2, le=4096, description="N, over all processes")
-    steps: Annotated[tuple[SamplingSteps, SamplingSteps], BeforeValidator(_pair)] = Field(
+    steps: Annotated[tuple[SamplingSteps, SamplingSteps], BeforeValidator(pair)] = Field(
         description="sampling steps, drawn uniformly from first..last"
     )
     gradient_steps: Annotated[int, Field(ge=1, le=1000)] | None = Field(
@@ -136,11 +163,15 @@ class Finetune(Section):
     guidance: Guidance
     train_text_encoder: bool = Field(description="LoRA on the text encoder")
     train_unet: bool = Field(description="LoRA on the U-Net")
-    rank: int = Field(ge=1, le=1024, description="LoRA rank = alpha")
+    soft_tokens: int = Field(ge=0, le=1024, description="trained prefix tokens; 0: none")
+    rank: int = Field(ge=1, le=1024, description="LoRA rank")
+    alpha: Annotated[float, Field(gt=0, le=65536)] | None = Field(
+        description="LoRA alpha, the scale times rank; null: the rank"
+    )
     learning_rate: LearningRate
     betas: Annotated[
         tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]],
-        BeforeValidator(_pair),
+        BeforeValidator(pair),
     ] = Field(description="AdamW's moment decays")
     weight_decay: float = Field(ge=0, le=1, description="AdamW's decoupled decay")
     max_gradient_norm: float = Field(gt=0, description="longer gradients are shortened to this")
@@ -148,6 +179,11 @@ class Finetune(Section):
     confidence: float = Field(ge=0, lt=1, description="C: targets below it are not used")
     transport_draws: int = Field(ge=1, le=100_000, description="samples of the joint target")
     lambda_image: float = Field(ge=0, description="weight of the semantics loss")
+    lambda_face: float = Field(ge=0, description="weight of the face realism loss; 0: no bank")
+    own_face_confidence: Share = Field(
+        description="the original's own face is the aim where it is of the target class this surely"
+    )
+    faces: Literal["largest", "all"] = Field(description="faces of an image that are aligned")
     factor1: dict[Name, Share] = Field(
         description="weight of the semantics loss where target != original class"
     )
@@ -156,52 +192,30 @@ class Finetune(Section):
     batch_size: BatchSize
 
 
-class Publish(Section):
-    """The bundle."""
-
-    weights: Literal["ema", "live"] = Field(description="averaged or last weights")
-
-
-class GenerateImages(Section):
-    """Sampling for the evaluation."""
-
-    steps: SamplingSteps = Field(description="sampling steps")
-    guidance: Guidance
-    batch_size: BatchSize
-
-
-class EvaluateBias(Section):
-    """What is measured."""
-
-    split: Literal["validation", "test"] = Field(description="held-out prompts")
-    bootstrap: int = Field(ge=100, le=1_000_000, description="resamples for the intervals")
-    batch_size: BatchSize
-
-
-class Report(Section):
-    """What is shown."""
-
-    images_per_prompt: int = Field(ge=1, le=200, description="pictures shown per prompt")
-
-
 class Params(Section):
     """A whole run."""
 
     run: Run
     models: Models
     attributes: dict[Name, AttributeEntry] = Field(min_length=1)
+    targets: Targets = Field(default_factory=Targets)
     generate_prompts: GeneratePrompts
     calibrate_classifier: CalibrateClassifier
+    build_bank: BuildBank
     finetune: Finetune
     publish: Publish
     generate_images: GenerateImages
+    baselines: Baselines
     evaluate_bias: EvaluateBias
     report: Report
+    audit: Audit
+    gate: Gate
 
     @cached_property
     def attribute_space(self) -> AttributeSpace:
         """The attributes, their classes and targets."""
-        return AttributeSpace.from_mapping(self.section("attributes"))
+        joint = self.section("targets")["joint"]
+        return AttributeSpace.from_mapping(self.section("attributes"), joint)
 
     def section(self, name: str) -> dict[str, Any]:
         """One section as plain values: dicts, lists, text, numbers, as params.yaml has them.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +13,18 @@ import yaml
 
 from fairness_core.errors import ConfigError
 
-__all__ = ["Problem", "Source", "read"]
+__all__ = ["Place", "Problem", "Source", "merge", "parse", "read"]
 
 Place = tuple[str | int, ...]
+
+
+class _Loader(yaml.SafeLoader):
+    """Also reads 5e-05 as a number: so DVC writes it, after the YAML of today."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+e[-+]\d{2,}$"), list("-+0123456789")
+)
 
 
 @dataclass(frozen=True)
@@ -50,7 +61,7 @@ def read(path: Path | str, overrides: Iterable[str | Mapping[str, Any]] = ()) ->
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"Cannot read the parameter file: {error}", given=path) from error
-    loader = yaml.SafeLoader(text)
+    loader = _Loader(text)
     try:
         tree = loader.get_single_node()
         values = {} if tree is None else loader.construct_document(tree)
@@ -66,8 +77,10 @@ def read(path: Path | str, overrides: Iterable[str | Mapping[str, Any]] = ()) ->
     if tree is not None:
         _walk(tree, (), source, set())
     for override in overrides:
-        over = _parse(override) if isinstance(override, str) else override
-        _merge(source, (), source.values, over)
+        over = parse(override) if isinstance(override, str) else override
+        for here in merge(source.values, over):
+            # The file's line no longer says where the value comes from.
+            source.lines = {at: n for at, n in source.lines.items() if at[: len(here)] != here}
     return source
 
 
@@ -93,7 +106,12 @@ def _walk(node: yaml.Node, place: Place, source: Source, seen: set[int]) -> None
         _walk(value, (*place, name), source, seen)
 
 
-def _parse(override: str) -> dict[str, Any]:
+def parse(override: str) -> dict[str, Any]:
+    """``section.key=value`` as a nested mapping, the value read as YAML.
+
+    Raises:
+        ConfigError: Another form, or a value that is not YAML.
+    """
     path, equals, text = override.partition("=")
     keys = path.strip().split(".")
     if not equals or not all(keys):
@@ -103,7 +121,7 @@ def _parse(override: str) -> dict[str, Any]:
             do="write for example finetune.iterations=50",
         )
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise ConfigError("An override's value is not YAML", given=override) from error
     for key in reversed(keys):
@@ -112,12 +130,13 @@ def _parse(override: str) -> dict[str, Any]:
     return nested
 
 
-def _merge(source: Source, place: Place, values: dict[Any, Any], over: Mapping[str, Any]) -> None:
+def merge(values: dict[Any, Any], over: Mapping[str, Any]) -> list[Place]:
+    """Lay a mapping over another, key by key, in place; return the places that were set."""
+    places: list[Place] = []
     for key, value in over.items():
-        here = (*place, key)
         if isinstance(value, Mapping) and isinstance(values.get(key), dict):
-            _merge(source, here, values[key], value)
+            places += [(key, *place) for place in merge(values[key], value)]
         else:
-            values[key] = value
-            # The file's line no longer says where the value comes from.
-            source.lines = {at: n for at, n in source.lines.items() if at[: len(here)] != here}
+            values[key] = copy.deepcopy(value)
+            places.append((key,))
+    return places

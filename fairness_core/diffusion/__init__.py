@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fairness_core.diffusion.adapters import (
     LoraSpec,
+    adapter_state,
     add_lora,
     disabled,
-    load_lora_state,
-    lora_state,
+    load_adapter_state,
     trainable,
 )
 from fairness_core.diffusion.adjusted_gradient import accumulate_gradient, choose_steps
@@ -16,26 +16,39 @@ from fairness_core.diffusion.coefficients import (
     sampler_coefficients,
     step_weights,
 )
+from fairness_core.diffusion.conditioning import Conditioning
 from fairness_core.diffusion.decode import decode
 from fairness_core.diffusion.encode import encode_prompts, tokenize
+from fairness_core.diffusion.families import FAMILIES, Family
 from fairness_core.diffusion.sample import sample
+from fairness_core.diffusion.soft_prompt import (
+    add_soft_tokens,
+    insert_soft_tokens,
+    soft_tokens,
+)
 from fairness_core.diffusion.stack import DiffusionStack, NetworkCalls
 
 __all__ = [
+    "FAMILIES",
+    "Conditioning",
     "DiffusionStack",
+    "Family",
     "LoraSpec",
     "NetworkCalls",
     "WeightMode",
     "accumulate_gradient",
+    "adapter_state",
     "add_lora",
+    "add_soft_tokens",
     "choose_steps",
     "decode",
     "disabled",
     "encode_prompts",
-    "load_lora_state",
-    "lora_state",
+    "insert_soft_tokens",
+    "load_adapter_state",
     "sample",
     "sampler_coefficients",
+    "soft_tokens",
     "step_weights",
     "tokenize",
     "trainable",

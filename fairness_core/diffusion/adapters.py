@@ -1,4 +1,4 @@
-"""Low-rank adapters (LoRA, Hu et al. 2021) on the text encoder and the U-Net."""
+"""What is trained: low-rank adapters (LoRA, Hu et al. 2021) of the networks, or soft tokens."""
 
 from __future__ import annotations
 
@@ -13,22 +13,26 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor
 from torch.nn import Module, Parameter
 
+from fairness_core.diffusion.families import FAMILIES
+from fairness_core.diffusion.families.base import TEXT_TARGETS
+from fairness_core.diffusion.soft_prompt import soft_tokens
 from fairness_core.diffusion.stack import DiffusionStack
 from fairness_core.errors import ConfigError, ModelError
 
 __all__ = [
-    "TEXT_TARGETS",
-    "UNET_TARGETS",
+    "TARGETS",
     "LoraSpec",
+    "adapter_state",
     "add_lora",
     "disabled",
-    "load_lora_state",
-    "lora_state",
+    "load_adapter_state",
     "trainable",
 ]
 
-TEXT_TARGETS = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
-UNET_TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
+# Layers that get adapters, by the name of the part they are in, of every family.
+TARGETS: dict[str, tuple[str, ...]] = {
+    name: TEXT_TARGETS for family in FAMILIES.values() for name in family.adapted
+} | {family.network: family.network_targets for family in FAMILIES.values()}
 ADAPTER = "default"
 
 
@@ -37,15 +41,19 @@ class LoraSpec:
     """Size of the adapters of one network.
 
     Attributes:
-        rank: At least 1. Alpha equals it, so that the adapter's scale is 1 and a file without
-            metadata loads the same.
+        rank: At least 1.
+        alpha: Above 0; the adapter's scale is alpha/rank. None: the rank, so that the scale is 1
+            and a file without metadata loads the same.
     """
 
     rank: int
+    alpha: float | None = None
 
     def __post_init__(self) -> None:
         if self.rank < 1:
             raise ConfigError("A LoRA rank is at least 1", given=self.rank)
+        if self.alpha is not None and self.alpha <= 0:
+            raise ConfigError("A LoRA alpha is above 0", given=self.alpha)
 
 
 def add_lora(
@@ -55,15 +63,17 @@ def add_lora(
     unet: LoraSpec | None,
     generator: torch.Generator,
 ) -> None:
-    """Put ``W + B A`` in place of W in the attention and feed-forward layers; only A, B train.
+    """Put ``W + (alpha/rank) B A`` in place of W in attention and feed-forward layers.
 
-    A is uniform in ``+-1/sqrt(in)`` (peft's own distribution) and B zero, so the model starts
-    unchanged. Adapters are float32 whatever the type of the frozen weights.
+    Only A and B train. A is uniform in ``+-1/sqrt(in)`` (peft's own distribution) and B zero, so
+    the model starts unchanged. Adapters are float32 whatever the type of the frozen weights.
 
     Args:
         stack: Changed in place; its own weights stop requiring gradients.
-        text_encoder: Adapters on query, key, value, output and both feed-forward layers.
-        unet: Adapters on query, key, value and output of every attention.
+        text_encoder: Adapters on query, key, value, output and both feed-forward layers of every
+            CLIP text encoder. T5 is never adapted: stock diffusers does not load adapters for it.
+        unet: Adapters on query, key, value and output of every attention of the network: the
+            U-Net, or the transformer, there on the text's own projections too.
         generator: Source of A, on the CPU.
 
     Raises:
@@ -76,20 +86,23 @@ def add_lora(
         )
     if trainable(stack):
         raise ModelError("The model has adapters already", do="load it again from its folder")
-    for network, spec, targets in (
-        (stack.text_encoder, text_encoder, TEXT_TARGETS),
-        (stack.unet, unet, UNET_TARGETS),
-    ):
+    for encoder in stack.text_encoders.values():
+        encoder.requires_grad_(False)
+    for part, network in stack.adaptable.items():
         network.requires_grad_(False)
+        spec = unet if part == stack.family.network else text_encoder
         if spec is not None:
-            _inject(network, spec, targets, generator)
+            _inject(network, spec, TARGETS[part], generator)
 
 
 def _inject(
     network: Module, spec: LoraSpec, targets: tuple[str, ...], generator: torch.Generator
 ) -> None:
     config = LoraConfig(
-        r=spec.rank, lora_alpha=spec.rank, target_modules=list(targets), lora_dropout=0.0
+        r=spec.rank,
+        lora_alpha=spec.rank if spec.alpha is None else spec.alpha,
+        target_modules=list(targets),
+        lora_dropout=0.0,
     )
     # peft initialises from the global generator; put back what it drew, then draw from ours.
     with torch.random.fork_rng(devices=[]):
@@ -118,13 +131,17 @@ def trainable(stack: DiffusionStack) -> dict[str, Parameter]:
 
     Returns:
         By name, sorted, such as ``text_encoder.encoder.layers.0.mlp.fc1.lora_A.weight``: the
-        network's name before the key that peft gives the parameter. Empty without adapters.
+        network's name before the key that peft gives the parameter. Soft tokens are
+        ``soft_prompt.tokens``. Empty without adapters.
     """
     found = {
         f"{part}.{name}": parameter
-        for part, network in (("text_encoder", stack.text_encoder), ("unet", stack.unet))
+        for part, network in stack.adaptable.items()
         for name, parameter in _adapters(network).items()
     }
+    prefix = soft_tokens(stack)
+    if prefix is not None:
+        found["soft_prompt.tokens"] = prefix.tokens
     return dict(sorted(found.items()))
 
 
@@ -133,7 +150,7 @@ def disabled(stack: DiffusionStack) -> Iterator[None]:
     """Run the frozen model, bit for bit, inside the block; the adapters come back after it."""
     layers = [
         module
-        for network in (stack.text_encoder, stack.unet)
+        for network in stack.adaptable.values()
         for module in network.modules()
         if isinstance(module, BaseTunerLayer) and not module.disable_adapters
     ]
@@ -142,16 +159,22 @@ def disabled(stack: DiffusionStack) -> Iterator[None]:
     }
     for layer in layers:
         layer.enable_adapters(False)
+    prefix = soft_tokens(stack)
+    shown = prefix is not None and prefix.active
+    if prefix is not None:
+        prefix.active = False
     try:
         yield
     finally:
+        if prefix is not None:
+            prefix.active = shown
         for layer in layers:
             layer.enable_adapters(True)
         for parameter, flag in wanted.items():
             parameter.requires_grad_(flag)
 
 
-def lora_state(stack: DiffusionStack) -> dict[str, Tensor]:
+def adapter_state(stack: DiffusionStack) -> dict[str, Tensor]:
     """Copy the adapters' weights, named as in ``trainable``, contiguous, on the CPU."""
     return {
         name: parameter.detach().cpu().clone().contiguous()
@@ -159,12 +182,12 @@ def lora_state(stack: DiffusionStack) -> dict[str, Tensor]:
     }
 
 
-def load_lora_state(stack: DiffusionStack, state: Mapping[str, Tensor]) -> None:
+def load_adapter_state(stack: DiffusionStack, state: Mapping[str, Tensor]) -> None:
     """Copy weights into the adapters that the stack has.
 
     Args:
-        stack: With adapters of the same targets and rank.
-        state: As ``lora_state`` gave it.
+        stack: With adapters of the same kind and size.
+        state: As ``adapter_state`` gave it.
 
     Raises:
         ModelError: A name is missing or unknown, or a shape differs; nothing is copied then.
@@ -182,7 +205,7 @@ def load_lora_state(stack: DiffusionStack, state: Mapping[str, Tensor]) -> None:
             raise ModelError(
                 f"Adapter weight {name} has shape {tuple(state[name].shape)}, "
                 f"the model's {tuple(parameter.shape)}",
-                do="use the rank that the weights were trained with",
+                do="use the rank or the number of tokens that the weights were trained with",
             )
     with torch.no_grad():
         for name, parameter in parameters.items():

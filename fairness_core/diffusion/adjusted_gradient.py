@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fairness_core.diffusion.conditioning import Conditioning
 from fairness_core.diffusion.sample import batches, check_guidance
 from fairness_core.diffusion.stack import DiffusionStack
 from fairness_core.errors import ConfigError
@@ -53,8 +54,8 @@ def accumulate_gradient(
     trajectory: Trajectory,
     cotangent: Float[Tensor, "n c h w"],
     *,
-    embedding: Float[Tensor, "n t d"],
-    empty: Float[Tensor, "1 t d"],
+    embedding: Conditioning,
+    empty: Conditioning,
     guidance: float,
     weights: Float[Tensor, " s"],
     indices: Sequence[int],
@@ -65,15 +66,16 @@ def accumulate_gradient(
 
     ``e_t = e_empty + g (e_text - e_empty)``, so v reaches the text branch times g and the
     empty-prompt branch times 1 - g; a branch in which nothing wants a gradient is not computed.
-    The gradient lands in ``embedding.grad``, ``empty.grad`` and every parameter of the U-Net that
-    requires one; the text encoder's follow from one ``backward`` of its output with those.
-    Memory does not depend on the number of steps.
+    Where g is an input of the network there is the text branch alone, times 1. The gradient lands
+    in the tensors of ``embedding`` and ``empty`` and in every parameter of the network that
+    requires one; the text encoders' follow from ``Conditioning.backward``. Memory does not depend
+    on the number of steps.
 
     Args:
         stack: The model that made the trajectory.
         trajectory: Timesteps and network inputs of S steps.
         cotangent: v = dL/dz_0.
-        embedding: Conditioning of each image: a leaf, whether or not it requires a gradient.
+        embedding: Conditioning of each image: leaves, whether or not they require a gradient.
         empty: Conditioning of the empty prompt: likewise.
         guidance: g of the trajectory.
         weights: w_t of each of the S steps, see ``step_weights``.
@@ -86,24 +88,14 @@ def accumulate_gradient(
             requires a gradient.
     """
     _check_shapes(trajectory, cotangent, embedding, weights)
-    for name, leaf in {"embedding": embedding, "empty": empty}.items():
-        if leaf.requires_grad and not leaf.is_leaf:
+    for name, leaves in {"embedding": embedding, "empty": empty}.items():
+        if any(leaf.requires_grad and not leaf.is_leaf for leaf in leaves.tensors.values()):
             raise ConfigError(
                 f"'{name}' is part of a graph, which every step would pass through again",
-                do="pass a detached copy that requires a gradient, then pass its .grad on",
+                do="pass its .leaf(), then pass the gradient on with .backward()",
             )
     check_guidance(guidance)
-    trains = any(parameter.requires_grad for parameter in stack.unet.parameters())
-    branches = []
-    if guidance != 1.0 and (trains or empty.requires_grad):
-        branches.append((empty.expand(len(embedding), -1, -1), 1.0 - guidance))
-    if trains or embedding.requires_grad:
-        branches.append((embedding, guidance))
-    if not branches:
-        raise ConfigError(
-            "Nothing requires a gradient",
-            do="train the U-Net's adapters or pass an embedding that requires a gradient",
-        )
+    branches = _branches(stack, embedding, empty, guidance)
     for index in indices:
         timestep, inputs = trajectory.timesteps[index], trajectory.inputs[index]
         factor = float(weights[index]) * scale
@@ -112,13 +104,33 @@ def accumulate_gradient(
                 output = stack.predict(
                     torch.cat([inputs[rows]] * len(branches)),
                     timestep,
-                    torch.cat([conditioning[rows] for conditioning, _ in branches]),
+                    Conditioning.cat([conditioning[rows] for conditioning, _ in branches]),
+                    guidance,
                 )
             output.backward(torch.cat([cotangent[rows] * (factor * g) for _, g in branches]))
 
 
+def _branches(
+    stack: DiffusionStack, embedding: Conditioning, empty: Conditioning, guidance: float
+) -> list[tuple[Conditioning, float]]:
+    """Conditionings in which something wants a gradient, and the share of v that each gets."""
+    trains = any(parameter.requires_grad for parameter in stack.network.parameters())
+    mixes = stack.family.guided and guidance != 1.0
+    branches = []
+    if mixes and (trains or empty.requires_grad):
+        branches.append((empty.expand(len(embedding)), 1.0 - guidance))
+    if trains or embedding.requires_grad:
+        branches.append((embedding, guidance if mixes else 1.0))
+    if not branches:
+        raise ConfigError(
+            "Nothing requires a gradient",
+            do="train the network's adapters or pass an embedding that requires a gradient",
+        )
+    return branches
+
+
 def _check_shapes(
-    trajectory: Trajectory, cotangent: Tensor, embedding: Tensor, weights: Tensor
+    trajectory: Trajectory, cotangent: Tensor, embedding: Conditioning, weights: Tensor
 ) -> None:
     if cotangent.shape != trajectory.final.shape or len(embedding) != len(cotangent):
         raise ConfigError(

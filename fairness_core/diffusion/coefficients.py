@@ -13,7 +13,8 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from fairness_core.diffusion.sample import Stepper
-from fairness_core.diffusion.stack import DiffusionStack, fresh_scheduler
+from fairness_core.diffusion.scheduler import fresh_scheduler
+from fairness_core.diffusion.stack import DiffusionStack
 from fairness_core.errors import ConfigError, ModelError
 
 __all__ = ["WeightMode", "sampler_coefficients", "step_weights"]
@@ -34,10 +35,12 @@ def sampler_coefficients(model: DiffusionStack | Any, steps: int) -> Float64[Ten
     The scheduler itself is run on one number and differentiated, so that nothing about it is
     assumed but that it is linear, and that is checked. For DDIM the result is
     ``a_0 (s_t/a_t - s_p/a_p)`` with ``a = sqrt(abar)``, ``s = sqrt(1 - abar)``, p the next time.
-    Holds for any prediction type: e_t is whatever the network puts out.
+    For flow matching it is the difference of noise levels, ``s_t - s_p``. Holds for any
+    prediction type: e_t is whatever the network puts out.
 
     Args:
-        model: A stack, or a diffusers scheduler; neither is changed.
+        model: A stack, or a diffusers scheduler; neither is changed. A stack says how the noise
+            levels shift with the image's size, where they do.
         steps: Sampling steps.
 
     Returns:
@@ -49,9 +52,8 @@ def sampler_coefficients(model: DiffusionStack | Any, steps: int) -> Float64[Ten
         ModelError: The sampler clips or thresholds its predictions, so it is not linear, or a
             coefficient is not finite (a noise schedule without any signal at its first time).
     """
-    scheduler = model.scheduler if isinstance(model, DiffusionStack) else model
-    near, far = _derivatives(scheduler, steps, 0.0), _derivatives(scheduler, steps, FAR)
-    name = type(scheduler).__name__
+    near, far = (_derivatives(_fresh(model, steps), value) for value in (0.0, FAR))
+    name = type(_fresh(model, steps)).__name__
     if not bool(torch.isfinite(near).all()):
         raise ModelError(
             "The sampler's result has a derivative that is not finite",
@@ -67,9 +69,15 @@ def sampler_coefficients(model: DiffusionStack | Any, steps: int) -> Float64[Ten
     return -near
 
 
-def _derivatives(scheduler: Any, steps: int, value: float) -> Float64[Tensor, " s"]:
+def _fresh(model: DiffusionStack | Any, steps: int) -> Any:
+    """Make a scheduler with its timesteps set, on the CPU."""
+    if isinstance(model, DiffusionStack):
+        return model.new_scheduler(steps, device="cpu")
+    return fresh_scheduler(model, steps)
+
+
+def _derivatives(fresh: Any, value: float) -> Float64[Tensor, " s"]:
     """Compute dz_0/de_t on a latent of one number, all outputs equal to ``value``."""
-    fresh = fresh_scheduler(scheduler, steps)
     stepper = Stepper(fresh, torch.Generator().manual_seed(0))
     shape = (1, 1, 1, 1)
     outputs = [
@@ -85,7 +93,7 @@ def _derivatives(scheduler: Any, steps: int, value: float) -> Float64[Tensor, " 
     return torch.stack([torch.zeros(shape) if g is None else g for g in found]).double().flatten()
 
 
-def step_weights(scheduler: Any, steps: int, mode: str) -> Float64[Tensor, " s"]:
+def step_weights(model: DiffusionStack | Any, steps: int, mode: str) -> Float64[Tensor, " s"]:
     """Compute w_t of the gradient ``sum_t w_t v^T de_t/dtheta``, ``v = dL/dz_0``.
 
     * ``exact``: ``w_t = -1``, that is A_t := 1 for the sampler in use (paper, section 4.2). Where
@@ -98,7 +106,7 @@ def step_weights(scheduler: Any, steps: int, mode: str) -> Float64[Tensor, " s"]
     * ``unadjusted``: ``w_t = -A_t``: only the coupling between the steps is left out.
 
     Args:
-        scheduler: A diffusers scheduler or a stack; not changed.
+        model: A stack, or a diffusers scheduler; neither is changed.
         steps: Sampling steps.
         mode: One of the three (``WeightMode``).
 
@@ -115,18 +123,17 @@ def step_weights(scheduler: Any, steps: int, mode: str) -> Float64[Tensor, " s"]
             given=mode,
             do=f"choose among {', '.join(get_args(WeightMode))}",
         )
-    scheduler = scheduler.scheduler if isinstance(scheduler, DiffusionStack) else scheduler
-    coefficients = sampler_coefficients(scheduler, steps)
+    coefficients = sampler_coefficients(model, steps)
     if mode == "unadjusted":
         return -coefficients
     if mode == "reference":
-        return -coefficients / _ddpm_coefficients(scheduler, steps)
+        return -coefficients / _ddpm_coefficients(_fresh(model, steps))
     enters = coefficients.abs() > NO_INFLUENCE * coefficients.abs().max()
     return -enters.double() * torch.sign(coefficients.sum())
 
 
-def _ddpm_coefficients(scheduler: Any, steps: int) -> Float64[Tensor, " s"]:
-    """Compute c_t over its geometric mean, at the timesteps that ``steps`` steps visit."""
+def _ddpm_coefficients(scheduler: Any) -> Float64[Tensor, " s"]:
+    """Compute c_t over its geometric mean, at the scheduler's timesteps."""
     cumulative = getattr(scheduler, "alphas_cumprod", None)
     if cumulative is None:
         raise ModelError(
@@ -136,7 +143,7 @@ def _ddpm_coefficients(scheduler: Any, steps: int) -> Float64[Tensor, " s"]:
         )
     kept = torch.as_tensor(cumulative, dtype=torch.float64)
     previous = torch.cat([torch.ones(1, dtype=torch.float64), kept[:-1]])
-    times = fresh_scheduler(scheduler, steps).timesteps.double().round().long()
+    times = scheduler.timesteps.double().round().long()
     signal, share = kept[times], (kept / previous)[times]
     found = (1 - share) / (signal.sqrt() * (1 - signal).sqrt())
     return found / found.log().mean().exp()

@@ -17,18 +17,27 @@ def decode(
 ) -> Float[Tensor, "n 3 y x"]:
     """Compute the VAE's images of ``latents / scaling_factor + shift_factor``, differentiably.
 
+    A VAE that has a mean and deviation of each channel instead of one shift for all gets
+    ``latents * latents_std / scaling_factor + latents_mean``.
+
     Args:
         stack: The model.
-        latents: In the scaled units in which the U-Net works.
+        latents: In the scaled units in which the network works.
         checkpoint: Recompute the decoder in the backward pass instead of keeping what it computed.
 
     Returns:
         Images, about [-1, 1], not clamped so that gradients are not cut; in the latents' type.
     """
-    scaled = latents / stack.vae.config.scaling_factor
-    shift = getattr(stack.vae.config, "shift_factor", None)
-    if shift is not None:
-        scaled = scaled + shift
+    config = stack.vae.config
+    mean, deviation = config.get("latents_mean"), config.get("latents_std")
+    if mean is not None and deviation is not None:
+        mean, deviation = (latents.new_tensor(v).view(1, -1, 1, 1) for v in (mean, deviation))
+        scaled = latents * deviation / config.scaling_factor + mean
+    else:
+        scaled = latents / config.scaling_factor
+        shift = config.get("shift_factor")
+        if shift is not None:
+            scaled = scaled + shift
     scaled = scaled.to(next(stack.vae.parameters()).dtype, memory_format=torch.channels_last)
     images: Tensor
     if checkpoint:

@@ -9,60 +9,52 @@ from typing import Any
 
 import diffusers
 import torch
-from diffusers import AutoencoderKL, SchedulerMixin, UNet2DConditionModel
+from diffusers import SchedulerMixin
 from safetensors import SafetensorError, safe_open
-from transformers import CLIPTextModel, CLIPTokenizer
+from torch.nn import Module
+from transformers import PreTrainedModel
 
+from fairness_core.diffusion.families import Family, family_of
 from fairness_core.errors import ModelError
 
 __all__ = ["load_components"]
 
 INDEX = "model_index.json"
-NETWORKS = ("text_encoder", "vae", "unet")
-COMPONENTS = ("tokenizer", *NETWORKS, "scheduler")
-CLASSES = {
-    "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast"),
-    "text_encoder": ("CLIPTextModel",),
-    "vae": ("AutoencoderKL",),
-    "unet": ("UNet2DConditionModel",),
-}
 LOAD_ERRORS = (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError)
 
 
 def load_components(folder: str | Path, *, dtype: torch.dtype) -> dict[str, Any]:
-    """Load the tokenizer, the three networks and the scheduler of a pipeline folder.
+    """Load the tokenizers, networks and scheduler of a pipeline folder, and say its family.
 
     Args:
-        folder: A folder in the layout of ``StableDiffusionPipeline.save_pretrained``.
+        folder: In the layout of diffusers' ``save_pretrained``, of a class in ``FAMILIES``.
         dtype: Type of the networks' weights.
 
     Returns:
-        Component name to object.
+        Component name to object, None for an optional one that is not there; the family as
+        ``family``.
 
     Raises:
-        ModelError: The folder, a component or a weight is missing, a file is damaged, a class is
-            not Stable Diffusion's, or there are only pickled weights.
+        ModelError: The folder, a component or a weight is missing, a file is damaged, the
+            pipeline or one of its classes is not supported, or there are only pickled weights.
     """
     folder = Path(folder)
     index = _read_index(folder)
-    _check_classes(folder, index)
-    for name in NETWORKS:
-        _check_weights(folder / name)
+    family = family_of(index)
+    present = _check_classes(folder, index, family)
     scheduler_class = _scheduler_class(index["scheduler"][1])
-    paths = {name: str(folder / name) for name in COMPONENTS}
-    return {
-        "tokenizer": _guarded(
-            folder / "tokenizer",
-            lambda: CLIPTokenizer.from_pretrained(paths["tokenizer"], local_files_only=True),
-        ),
-        "text_encoder": _network(folder / "text_encoder", CLIPTextModel, dtype=dtype),
-        "vae": _network(folder / "vae", AutoencoderKL, torch_dtype=dtype),
-        "unet": _network(folder / "unet", UNet2DConditionModel, torch_dtype=dtype),
-        "scheduler": _guarded(
-            folder / "scheduler",
-            lambda: scheduler_class.from_pretrained(paths["scheduler"], local_files_only=True),
-        ),
-    }
+    networks = {name for name in present if issubclass(family.components[name], Module)}
+    for name in networks:
+        _check_weights(folder / name)
+    loaded: dict[str, Any] = dict.fromkeys(family.components)
+    for name in present:
+        cls, place = family.components[name], folder / name
+        if name in networks:
+            option = "dtype" if issubclass(cls, PreTrainedModel) else "torch_dtype"
+            loaded[name] = _network(place, cls, **{option: dtype})
+        else:
+            loaded[name] = _local(place, cls)
+    return {**loaded, "scheduler": _local(folder / "scheduler", scheduler_class), "family": family}
 
 
 def _read_index(folder: Path) -> dict[str, Any]:
@@ -70,14 +62,14 @@ def _read_index(folder: Path) -> dict[str, Any]:
         raise ModelError(
             "There is no diffusion model folder",
             given=folder,
-            do="give a local folder written by StableDiffusionPipeline.save_pretrained",
+            do="give a local folder that a diffusers pipeline's save_pretrained wrote",
         )
     path = folder / INDEX
     if not path.is_file():
         raise ModelError(
             f"The folder has no {INDEX}, so it is not a diffusers pipeline",
             given=folder,
-            do="give the folder that holds unet/, vae/, text_encoder/, tokenizer/ and scheduler/",
+            do="give the folder that holds vae/, text_encoder/, tokenizer/ and scheduler/",
         )
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
@@ -90,23 +82,32 @@ def _read_index(folder: Path) -> dict[str, Any]:
     return index
 
 
-def _check_classes(folder: Path, index: dict[str, Any]) -> None:
-    for name in COMPONENTS:
+def _check_classes(folder: Path, index: dict[str, Any], family: Family) -> list[str]:
+    """Check every component's class; gives those that are there, without the scheduler."""
+    present = []
+    for name in (*family.components, "scheduler"):
         entry = index.get(name)
         found = entry[1] if isinstance(entry, list) and len(entry) == 2 else None
+        if found is None and name in family.optional:
+            continue
         if found is None or not (folder / name).is_dir():
             raise ModelError(
                 f"The pipeline has no {name}",
                 given=folder / name,
-                do="use a complete Stable Diffusion pipeline folder",
+                do=f"use a complete {family.pipeline.__name__} folder",
             )
-        accepted = CLASSES.get(name)
-        if accepted and found not in accepted:
+        if name == "scheduler":
+            continue
+        expected = family.components[name].__name__
+        # Older transformers called its faster tokenizers so; now there is one class.
+        if found.removesuffix("Fast") != expected.removesuffix("Fast"):
             raise ModelError(
-                f"The pipeline's {name} is a {found}, not a {accepted[0]}",
+                f"The pipeline's {name} is a {found}, not a {expected}",
                 given=folder,
-                do="use a model of the Stable Diffusion 1.x or 2.x layout",
+                do=f"use a model of the layout of {family.pipeline.__name__}",
             )
+        present.append(name)
+    return present
 
 
 def _check_weights(folder: Path) -> None:
@@ -153,7 +154,11 @@ def _guarded(folder: Path, load: Callable[[], Any]) -> Any:
         ) from error
 
 
-def _network(folder: Path, cls: Any, **options: Any) -> torch.nn.Module:
+def _local(folder: Path, cls: Any) -> Any:
+    return _guarded(folder, lambda: cls.from_pretrained(str(folder), local_files_only=True))
+
+
+def _network(folder: Path, cls: Any, **options: Any) -> Module:
     network, info = _guarded(
         folder,
         lambda: cls.from_pretrained(
@@ -171,5 +176,5 @@ def _network(folder: Path, cls: Any, **options: Any) -> torch.nn.Module:
             given=folder,
             do="fetch the model again; its weights and its config.json do not belong together",
         )
-    assert isinstance(network, torch.nn.Module)
+    assert isinstance(network, Module)
     return network

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Num
 from torch import Tensor
 
+from fairness_core.diffusion.conditioning import Conditioning
 from fairness_core.diffusion.stack import DiffusionStack
 from fairness_core.errors import ConfigError, ModelError
 from fairness_core.types import Trajectory
@@ -20,24 +21,25 @@ __all__ = ["sample"]
 def sample(
     stack: DiffusionStack,
     noise: Float[Tensor, "n c h w"],
-    embedding: Float[Tensor, "n t d"],
-    empty: Float[Tensor, "1 t d"],
+    embedding: Conditioning,
+    empty: Conditioning,
     *,
     guidance: float,
     steps: int,
     generator: torch.Generator | None = None,
     batch_size: int | None = None,
 ) -> Trajectory:
-    """Run the model's sampler with classifier-free guidance, without a graph.
+    """Run the model's sampler with guidance, without a graph.
 
     At each step the network's output is ``e = e_empty + g (e_text - e_empty)`` (Ho & Salimans
     2022, in Stable Diffusion's convention); g = 1 needs, and makes, no call for the empty prompt.
+    Networks that take g as an input (FLUX) are fed it and never see the empty prompt.
 
     Args:
         stack: The model.
         noise: Unit normal; scaled by the scheduler's ``init_noise_sigma`` here.
         embedding: Conditioning of each image.
-        empty: Conditioning of the empty prompt.
+        empty: Conditioning of the empty prompt: one row.
         guidance: g, at least 1.
         steps: Sampling steps, at least 1.
         generator: Source of the noise that a stochastic sampler adds.
@@ -74,14 +76,17 @@ def guided(
     stack: DiffusionStack,
     latents: Float[Tensor, "n c h w"],
     timestep: Num[Tensor, ""],
-    embedding: Float[Tensor, "n t d"],
-    empty: Float[Tensor, "1 t d"],
+    embedding: Conditioning,
+    empty: Conditioning,
     guidance: float,
 ) -> Float[Tensor, "n c h w"]:
-    """Compute ``e_empty + g (e_text - e_empty)`` in one network call, or ``e_text`` at g = 1."""
-    if guidance == 1.0:
-        return stack.predict(latents, timestep, embedding)
-    both = torch.cat([empty.expand(len(latents), -1, -1), embedding])
+    """Compute ``e_empty + g (e_text - e_empty)`` in one network call.
+
+    Or ``e_text`` alone, at g = 1 and for networks that take g as an input.
+    """
+    if guidance == 1.0 or not stack.family.guided:
+        return stack.predict(latents, timestep, embedding, guidance)
+    both = Conditioning.cat([empty.expand(len(latents)), embedding])
     without, with_text = stack.predict(torch.cat([latents, latents]), timestep, both).chunk(2)
     return without + guidance * (with_text - without)
 

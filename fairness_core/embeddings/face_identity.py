@@ -17,7 +17,7 @@ from torch.nn import functional as F  # noqa: N812
 from fairness_core.embeddings.model_folder import LOAD_ERRORS, read_json, require_file
 from fairness_core.errors import ModelError
 
-__all__ = ["FaceEmbedder", "export_onnx", "onnx_twin_gap"]
+__all__ = ["FACE_SIZE", "FaceEmbedder", "export_onnx", "onnx_twin_gap"]
 
 FACE_SIZE = 112
 GROUPS = 4
@@ -83,7 +83,7 @@ class FaceEmbedder(nn.Module):
         Args:
             faces: Aligned by the five points, RGB in [-1, 1].
         """
-        faces = faces.to(self.stem.weight.device)
+        faces = faces.to(self.stem.weight)
         return F.normalize(self(faces) + self(faces.flip(-1)), dim=-1)
 
     @classmethod

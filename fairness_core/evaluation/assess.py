@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,9 +21,10 @@ from fairness_core.faces import FaceDetector, crop_faces
 from fairness_core.runtime.logs import progress
 from fairness_core.types import Faces
 
-__all__ = ["Assessment", "Instruments", "assess", "quality_table"]
+__all__ = ["Assessment", "Instruments", "assess", "measure_faces", "quality_table"]
 
 BOX = ("x0", "y0", "x1", "y1")
+PREFIXES = ("", "second_")
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,11 @@ def assess(
     for start in progress(starts, total=len(starts), label=label):
         rows = images.iloc[start : start + batch_size]
         pixels = read_images(folder, rows["file"]).to(instruments.device)
-        faces, probabilities = _faces(pixels, instruments, batch_size)
-        tables.append(_table(rows, faces, probabilities, space))
+        tables.append(
+            measure_faces(
+                rows, pixels, instruments.detector, (instruments.classifier,), batch_size=batch_size
+            )
+        )
         clip = instruments.image_text.image(pixels)
         own = text[[row_of[name] for name in rows["prompt_id"]]]
         cosines.append((clip * own).sum(dim=1))
@@ -121,20 +125,37 @@ def assess(
     )
 
 
-def _faces(
-    pixels: Float[Tensor, "n 3 h w"], instruments: Instruments, batch_size: int
-) -> tuple[Faces, dict[str, Float[Tensor, "n k"]]]:
-    faces = instruments.detector.detect(pixels)
-    crops = crop_faces(pixels, faces.boxes, faces.present, size=instruments.classifier.input_size)
-    return faces, instruments.classifier.predict(crops, batch_size)
-
-
-def _table(
+@torch.no_grad()
+def measure_faces(
     rows: pd.DataFrame,
-    faces: Faces,
-    probabilities: dict[str, Float[Tensor, "n k"]],
-    space: AttributeSpace,
+    pixels: Float[Tensor, "n 3 h w"],
+    detector: FaceDetector,
+    classifiers: Sequence[AttributeClassifier],
+    *,
+    batch_size: int,
 ) -> pd.DataFrame:
+    """Detect the largest face of each image and let one or more classifiers look at it.
+
+    Args:
+        rows: Columns image_id, prompt_id, index, model, split; one row per image.
+        pixels: The images, in [-1, 1].
+        detector: Finds the face.
+        classifiers: The first one's columns have the plain names, the second one's start with
+            ``second_``; all have the same attributes.
+        batch_size: Crops per network call.
+
+    Returns:
+        The faces table, see ``Assessment``.
+    """
+    faces = detector.detect(pixels)
+    table = _boxes(rows, faces)
+    for classifier, prefix in zip(classifiers, PREFIXES, strict=False):
+        crops = crop_faces(pixels, faces.boxes, faces.present, size=classifier.input_size)
+        _add_classes(table, classifier.predict(crops, batch_size), classifier.space, prefix)
+    return table
+
+
+def _boxes(rows: pd.DataFrame, faces: Faces) -> pd.DataFrame:
     table = rows[["image_id", "prompt_id", "index", "model", "split"]].reset_index(drop=True)
     present = faces.present.cpu().numpy()
     table["present"] = present
@@ -142,13 +163,22 @@ def _table(
     boxes = faces.boxes.cpu().numpy()
     for i, name in enumerate(BOX):
         table[name] = boxes[:, i]
+    return table
+
+
+def _add_classes(
+    table: pd.DataFrame,
+    probabilities: Mapping[str, Float[Tensor, "n k"]],
+    space: AttributeSpace,
+    prefix: str,
+) -> None:
+    present = table["present"].to_numpy(dtype=bool)
     for attribute in space.attributes:
         shares = probabilities[attribute.name].cpu().numpy()
         for i, name in enumerate(attribute.classes):
-            table[f"p_{attribute.name}_{name}"] = np.where(present, shares[:, i], np.nan)
+            table[f"{prefix}p_{attribute.name}_{name}"] = np.where(present, shares[:, i], np.nan)
         names = pd.Series([attribute.classes[i] for i in shares.argmax(axis=1)], dtype="object")
-        table[attribute.name] = names.where(present, None)
-    return table
+        table[f"{prefix}{attribute.name}"] = names.where(present, None)
 
 
 def _numpy(parts: Sequence[Tensor]) -> np.ndarray:

@@ -10,33 +10,22 @@ import pandas as pd
 from fairness_core.attributes import AttributeSpace
 from fairness_core.errors import ArtifactError
 from fairness_core.evaluation.bootstrap import Bootstrap
+from fairness_core.evaluation.figures import faceless, parity_figures
+from fairness_core.evaluation.groups import MODELS, measured_groups, of_model, wanted_shares
 from fairness_core.evaluation.named import named_prompts
 from fairness_core.evaluation.planted import planted_difference
 from fairness_core.metrics import (
     FaceCounts,
-    bias_interval,
     count_faces,
-    fair_floor,
     group_name,
     mean_interval,
     paired_change,
-    per_prompt,
-    summary,
-    wilson,
 )
 from fairness_core.prompts import planted_shares
-from fairness_core.runtime.logs import get_logger
 
-__all__ = ["MODELS", "compare", "measured_groups", "prompt_table"]
+__all__ = ["compare"]
 
-MODELS = ("base", "aligned")
 QUALITY = ("clip_t", "clip_i", "dino")
-
-
-def measured_groups(space: AttributeSpace) -> list[tuple[str, ...]]:
-    """Every attribute alone, and the first two jointly where there are two (paper, Table 1)."""
-    groups = [(name,) for name in space.names]
-    return [*groups, space.names[:2]] if len(groups) > 1 else list(groups)
 
 
 def compare(
@@ -46,8 +35,10 @@ def compare(
     space: AttributeSpace,
     *,
     split: str,
+    also: Sequence[str] = (),
     seconds: Mapping[str, float],
     bootstrap: Bootstrap,
+    models: tuple[str, str] = MODELS,
 ) -> dict[str, Any]:
     """Compute every figure of the evaluation.
 
@@ -61,92 +52,78 @@ def compare(
         prompts: The checked catalog.
         space: The measured attributes with their targets.
         split: The held-out split that bias and quality are about.
+        also: Further splits, each with figures of its own.
         seconds: Seconds that generating each model's images took.
         bootstrap: Intervals.
+        models: The reference and the model compared with it; further models are not looked at.
 
     Returns:
-        ``base`` and ``aligned``: per group (``gender``, ``race``, ``gender_x_race``, ...) ``bias``
-        (mean over prompts), ``ci95``, ``sd`` (population, over prompts), ``fair_floor`` (what a
-        sampler of the target scores on these numbers of faces), ``shares`` (mean over prompts)
-        and, where the catalog has the truth, ``planted``; ``clip_t``, ``clip_i``, ``dino`` (means
-        over prompts), ``no_face_rate``, their ``ci95``, ``seconds``, ``prompts_without_face``.
-        ``change``: per group ``difference``, ``difference_ci95``, ``reduction_to_floor`` with
-        ``ci95`` (null where the base is at its floor), ``reduction`` of the raw value; differences
-        of the quality figures. ``named``: see ``named_prompts``. ``n_prompts``,
-        ``images_per_prompt`` and ``target``.
+        ``base`` and ``aligned``, or as ``models`` names them: per group (``gender``, ``race``,
+        ``gender_x_race``, ...) ``bias`` (mean over prompts), ``ci95``, ``sd`` (population, over
+        prompts), ``fair_floor`` (what a sampler of the target scores on these numbers of faces),
+        ``shares`` (mean over prompts) and, where the catalog has the truth, ``planted``;
+        ``clip_t``, ``clip_i``, ``dino`` (means over prompts), ``no_face_rate``, their ``ci95``,
+        ``seconds``, ``prompts_without_face``. ``change``: per group ``difference``,
+        ``difference_ci95``, ``reduction_to_floor`` with ``ci95`` (null where the base is at its
+        floor), ``reduction`` of the raw value; differences of the quality figures. ``named``: see
+        ``named_prompts``. ``n_prompts``, ``images_per_prompt`` and ``target``. ``also``: by further
+        split the two models' figures, ``change``, ``n_prompts`` and ``images_per_prompt`` of its
+        own.
 
     Raises:
-        ArtifactError: No image of the split, or a model is missing.
+        ArtifactError: No image of a split, or a model is missing.
         FaceError: One model shows no face in any image of the split.
     """
-    chosen, figures = faces[faces["split"] == split], quality[quality["split"] == split]
-    for model in MODELS:
-        if not (chosen["model"] == model).any():
-            raise ArtifactError(
-                f"There are no images of split '{split}' from the {model} model",
-                given=f"splits {sorted(set(faces['split']))}, models {sorted(set(faces['model']))}",
-                do="generate images for that split, or name another in evaluate_bias.split",
-            )
-    counts = {
-        model: [count_faces(_of(chosen, model), space, group) for group in measured_groups(space)]
-        for model in MODELS
+    result = _compare(faces, quality, prompts, space, split, bootstrap, models)
+    for model in models:
+        result[model]["seconds"] = float(seconds[model])
+    result["also"] = {
+        name: _compare(faces, quality, prompts, space, name, bootstrap, models) for name in also
     }
-    result: dict[str, Any] = {
-        model: {
-            **_parity(_of(chosen, model), counts[model], prompts, space, model, bootstrap),
-            **_quality(_of(chosen, model), _of(figures, model), model, bootstrap),
-            "seconds": float(seconds[model]),
-            "prompts_without_face": _faceless(counts[model][0], model),
-        }
-        for model in MODELS
-    }
-    result["change"] = _change(counts, figures, space, bootstrap)
-    result["named"] = named_prompts(faces, prompts, space, bootstrap)
-    per = chosen[chosen["model"] == "base"].groupby("prompt_id").size()
-    result["n_prompts"] = len(per)
-    result["images_per_prompt"] = float(per.mean()) if per.nunique() > 1 else int(per.iloc[0])
+    result["named"] = named_prompts(faces, prompts, space, bootstrap, models=models)
     result["target"] = {
         a.name: dict(zip(a.classes, a.target, strict=True)) for a in space.attributes
     }
     return result
 
 
-def prompt_table(faces: pd.DataFrame, space: AttributeSpace, split: str) -> pd.DataFrame:
-    """Shares and bias of every prompt, model and group: ``metrics.per_prompt`` with ``model``.
-
-    Single attributes also get 95 % Wilson intervals ``low_<class>`` and ``high_<class>``.
-    """
-    parts = []
-    for model in MODELS:
-        chosen = faces[(faces["split"] == split) & (faces["model"] == model)]
-        for group in measured_groups(space):
-            table = per_prompt(chosen, space, [group])
-            table.insert(0, "model", model)
-            if len(group) == 1:
-                for name in space[group[0]].classes:
-                    hits = (table[f"share_{name}"] * table["n"]).fillna(0).round()
-                    table[f"low_{name}"], table[f"high_{name}"] = wilson(hits, table["n"])
-            parts.append(table)
-    return pd.concat(parts, ignore_index=True)
-
-
-def _of(table: pd.DataFrame, model: str) -> pd.DataFrame:
-    return table[table["model"] == model]
-
-
-def _faceless(counts: FaceCounts, model: str) -> list[str]:
-    found = [
-        name for name, n in zip(counts.prompts, counts.counts.sum(axis=1), strict=True) if n == 0
-    ]
-    if found:
-        get_logger("evaluation").warning(
-            "No image of %s of %s prompts shows a face (%s model); left out of the bias: %s",
-            len(found),
-            len(counts.prompts),
-            model,
-            ", ".join(found[:10]),
-        )
-    return found
+def _compare(
+    faces: pd.DataFrame,
+    quality: pd.DataFrame,
+    prompts: pd.DataFrame,
+    space: AttributeSpace,
+    split: str,
+    bootstrap: Bootstrap,
+    models: tuple[str, str],
+) -> dict[str, Any]:
+    """The figures of one split."""
+    chosen, figures = faces[faces["split"] == split], quality[quality["split"] == split]
+    for model in models:
+        if not (chosen["model"] == model).any():
+            raise ArtifactError(
+                f"There are no images of split '{split}' from the {model} model",
+                given=f"splits {sorted(set(faces['split']))}, models {sorted(set(faces['model']))}",
+                do="generate images for that split, or leave the split out of evaluate_bias",
+            )
+    counts = {
+        model: [
+            count_faces(of_model(chosen, model), space, group) for group in measured_groups(space)
+        ]
+        for model in models
+    }
+    result: dict[str, Any] = {
+        model: {
+            **_parity(of_model(chosen, model), counts[model], prompts, space, model, bootstrap),
+            **_quality(of_model(chosen, model), of_model(figures, model), model, bootstrap),
+            "prompts_without_face": faceless(counts[model][0], model),
+        }
+        for model in models
+    }
+    result["change"] = _change(counts, figures, prompts, space, bootstrap, models)
+    per = chosen[chosen["model"] == models[0]].groupby("prompt_id").size()
+    result["n_prompts"] = len(per)
+    result["images_per_prompt"] = float(per.mean()) if per.nunique() > 1 else int(per.iloc[0])
+    return result
 
 
 def _parity(
@@ -157,29 +134,13 @@ def _parity(
     model: str,
     bootstrap: Bootstrap,
 ) -> dict[str, Any]:
-    groups = measured_groups(space)
-    table = per_prompt(faces, space, groups)
-    spread = summary(table).set_index("attribute")["sd"]
-    result: dict[str, Any] = {}
-    for group, measured in zip(groups, counts, strict=True):
-        name = group_name(group)
-        n = measured.counts.sum(axis=1)
-        found = bias_interval(
-            measured.counts, rng=bootstrap.rng(model, name), resamples=bootstrap.resamples
-        )
-        shares = measured.counts[n > 0] / n[n > 0][:, None]
-        result[name] = {
-            "bias": found.estimate,
-            "ci95": list(found.ci),
-            "sd": float(spread[name]),
-            "fair_floor": fair_floor(n, space.subset(group).cell_target),
-            "shares": dict(zip(measured.cells, shares.mean(axis=0).tolist(), strict=True)),
-        }
-        if len(group) == 1:
-            truth = planted_shares(prompts, space, name)
+    result = parity_figures(faces, counts, space, bootstrap, model, prompts=prompts)
+    for measured in counts:
+        name = measured.group
+        if name in space.names:
             planted = planted_difference(
                 measured,
-                truth,
+                planted_shares(prompts, space, name),
                 rng=bootstrap.rng(model, name, "planted"),
                 resamples=bootstrap.resamples,
             )
@@ -206,13 +167,15 @@ def _quality(
 def _change(
     counts: Mapping[str, Sequence[FaceCounts]],
     figures: pd.DataFrame,
+    prompts: pd.DataFrame,
     space: AttributeSpace,
     bootstrap: Bootstrap,
+    models: tuple[str, str],
 ) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for i, group in enumerate(measured_groups(space)):
         name = group_name(group)
-        base, aligned = (counts[model][i] for model in MODELS)
+        base, aligned = (counts[model][i] for model in models)
         if base.prompts != aligned.prompts:
             raise ArtifactError(
                 "The two models' images are not of the same prompts",
@@ -222,7 +185,7 @@ def _change(
         change = paired_change(
             base.counts,
             aligned.counts,
-            space.subset(group).cell_target,
+            wanted_shares(base, prompts, space, group),
             rng=bootstrap.rng("change", name),
             resamples=bootstrap.resamples,
         )
@@ -237,7 +200,8 @@ def _change(
             "dropped": change.dropped,
         }
     keys = ["prompt_id", "index"]
-    both = _of(figures, "base").merge(_of(figures, "aligned"), on=keys, suffixes=("_a", "_b"))
+    first, second = (of_model(figures, model) for model in models)
+    both = first.merge(second, on=keys, suffixes=("_a", "_b"))
     for name in QUALITY:
         found = mean_interval(
             both[f"{name}_b"] - both[f"{name}_a"],

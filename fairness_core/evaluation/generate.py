@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
+import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,15 +18,16 @@ from fairness_core import diffusion
 from fairness_core.diffusion import DiffusionStack, decode, encode_prompts, sample
 from fairness_core.errors import ConfigError, PromptError
 from fairness_core.evaluation.images import to_bytes, write_png
+from fairness_core.evaluation.shards import SHARD, Shard, finish_images, image_kind
 from fairness_core.evaluation.work import is_complete, note_batch, open_work
-from fairness_core.runtime.artifacts import write_manifest, write_table
+from fairness_core.runtime.artifacts import MANIFEST, verify
 from fairness_core.runtime.logs import get_logger, progress
 from fairness_core.runtime.seeds import image_noise, seed_for
 
-__all__ = ["Sampling", "generate_folder", "plan_images"]
+__all__ = ["IMAGE_NOISE", "Sampling", "generate_folder", "plan_images"]
 
-KIND = "images"
-TABLE = "images.parquet"
+# Stage of the noise of every model that is compared.
+IMAGE_NOISE = "generate_images"
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def plan_images(
         prompts: Columns prompt_id, prompt, split.
         counts: Columns prompt_id, images (how many of each, >= 1).
         sampling: Its stage and seed give the images' seeds.
-        model: ``base`` or ``aligned``; only a label.
+        model: ``base``, ``aligned`` or a baseline's name; only a label.
 
     Returns:
         Columns image_id, prompt_id, index (0-based within the prompt), seed, file (relative path),
@@ -108,6 +108,8 @@ def generate_folder(
     *,
     recipe: Mapping[str, object],
     label: str = "images",
+    shard: Shard | None = None,
+    reuse: bool = False,
 ) -> float:
     """Sample every planned image into a finished folder, going on where a killed run stopped.
 
@@ -117,11 +119,14 @@ def generate_folder(
 
     Args:
         stack: The model, adapters and all.
-        rows: From `plan_images`.
+        rows: From `plan_images`; a column ``text``, if there, is what the model reads in place of
+            the prompt, which the noise follows all the same.
         out: The folder to make; replaced when it exists.
         sampling: Noise and sampler.
         recipe: What else decides the pixels, such as the weights' sha256; JSON values.
         label: Shown beside the progress.
+        shard: Make its batches alone; `merge_shards` puts the folders together.
+        reuse: Keep a finished folder of the same recipe as it is.
 
     Returns:
         Seconds spent on sampling and writing, over all attempts.
@@ -135,14 +140,19 @@ def generate_folder(
     if rows.empty:
         raise PromptError("The prompt list to generate images for is empty", do="plan some images")
     full = _recipe(stack, rows, sampling, recipe)
+    if shard is not None:
+        full[SHARD] = [shard.number, shard.of]
+    if reuse and (out / MANIFEST).is_file():
+        there = verify(out, kind=image_kind(full))["extra"]
+        if there["recipe"] == json.loads(json.dumps(full)):
+            return float(there["seconds"])
     work = out.with_name(out.name + ".partial")
     done = open_work(work, full)
     starts = range(0, len(rows), sampling.batch_size)
-    batches = [rows.iloc[start : start + sampling.batch_size] for start in starts]
+    own = range(len(starts)) if shard is None else shard.part(len(starts))
+    batches = {i: rows.iloc[starts[i] : starts[i] + sampling.batch_size] for i in own}
     missing = [
-        (i, batch)
-        for i, batch in enumerate(batches)
-        if not is_complete(work, done, i, batch["file"])
+        (i, batch) for i, batch in batches.items() if not is_complete(work, done, i, batch["file"])
     ]
     if len(missing) < len(batches):
         get_logger("evaluation").info(
@@ -156,8 +166,11 @@ def generate_folder(
             write_png(pixels, work / file)
         done[i] = time.perf_counter() - began
         note_batch(work, i, done[i])
-    seconds = sum(done[i] for i in range(len(batches)))
-    _finish(work, out, rows, full, seconds)
+    seconds = sum((done[i] for i in batches), 0.0)
+    first = min(own.start * sampling.batch_size, len(rows))
+    made = rows.iloc[first : own.stop * sampling.batch_size]
+    table = made.drop(columns=["prompt", "text"], errors="ignore")
+    finish_images(work, out, table, full, seconds)
     return seconds
 
 
@@ -167,9 +180,10 @@ def _sample_batch(
 ) -> Iterator[tuple[UInt8[np.ndarray, "h w 3"], str]]:
     """Sample one batch; gives the pixels of each image and the file they belong to."""
     prompts = batch["prompt"].tolist()
-    unique = list(dict.fromkeys(prompts))
+    texts = batch["text"].tolist() if "text" in batch else prompts
+    unique = list(dict.fromkeys(texts))
     encoded = encode_prompts(stack, ["", *unique])
-    embedding = encoded[[1 + unique.index(prompt) for prompt in prompts]]
+    embedding = encoded[[1 + unique.index(text) for text in texts]]
     noise = image_noise(
         sampling.stage, prompts, batch["index"].tolist(), stack.latent_shape, seed=sampling.seed
     )
@@ -189,7 +203,7 @@ def _recipe(
 ) -> dict[str, object]:
     """Everything that decides the pixels, so that work of another recipe is not mixed in."""
     plan = rows[["image_id", "prompt", "index", "file"]].to_csv(index=False)
-    sources = [*sorted(Path(diffusion.__path__[0]).glob("*.py")), Path(__file__)]
+    sources = [*sorted(Path(diffusion.__path__[0]).rglob("*.py")), Path(__file__)]
     code = hashlib.sha256(b"\0".join(source.read_bytes() for source in sources))
     return {
         **extra,
@@ -204,17 +218,3 @@ def _recipe(
         "code_sha256": code.hexdigest(),
         "torch": torch.__version__,
     }
-
-
-def _finish(
-    work: Path, out: Path, rows: pd.DataFrame, recipe: Mapping[str, object], seconds: float
-) -> None:
-    """Write table and manifest, then move the folder to its place.
-
-    Recipe and log stay in the folder: were they removed first, a kill here would lose all work.
-    """
-    write_table(rows.drop(columns="prompt"), work / TABLE)
-    write_manifest(work, KIND, recipe=dict(recipe), seconds=seconds, images=len(rows))
-    if out.exists():
-        shutil.rmtree(out)
-    os.replace(work, out)

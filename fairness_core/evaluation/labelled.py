@@ -1,4 +1,4 @@
-"""A classifier against labelled faces: crops as a detector would cut them, accuracy by group."""
+"""A classifier against labelled faces: its temperatures, and its accuracy by group."""
 
 from __future__ import annotations
 
@@ -7,23 +7,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fairness_core.attributes import AttributeSpace
 from fairness_core.classifiers import (
     AttributeClassifier,
+    Crops,
     expected_calibration_error,
     fit_temperature,
+    in_order,
     reliability,
 )
 from fairness_core.errors import ConfigError
-from fairness_core.faces import crop_faces
 
-__all__ = ["calibrate", "classifier_report", "jittered_crops", "label_columns"]
+__all__ = ["calibrate", "classifier_report", "label_columns"]
 
-# Of the box's side: how far a detector's edges lie from the drawn ones.
-JITTER = 0.06
 BATCH = 256
 
 
@@ -53,48 +52,39 @@ def label_columns(
     return labels[:, columns]
 
 
-def jittered_crops(
-    images: UInt8[np.ndarray, "n h w 3"],
-    boxes: Float[np.ndarray, "n 4"],
-    *,
-    size: int,
-    generator: torch.Generator,
-) -> Float[Tensor, "n 3 s s"]:
-    """Cut faces out along boxes whose edges are moved at random, as a detector's would be.
+def calibrate(
+    model: AttributeClassifier,
+    crops: Crops,
+    labels: Int[Tensor, "n a"],
+    known: Bool[Tensor, "n a"] | None = None,
+) -> None:
+    """Set each attribute's temperature by the cross entropy on faces that were not trained on.
 
     Args:
-        images: RGB in 0..255.
-        boxes: True boxes, px, x0 y0 x1 y1.
-        size: Side of the crops, px.
-        generator: Moves every edge by up to 6 % of the box's longer side, uniformly.
+        model: Changed in place.
+        crops: In [-1, 1], of the model's input size.
+        labels: Class indices in the order of the model's space.
+        known: Which labels there are; None: all.
 
-    Returns:
-        Crops in [-1, 1].
+    Raises:
+        ConfigError: No face has a label of an attribute.
     """
-    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1.0
-    true = torch.from_numpy(boxes).float()
-    side = (true[:, 2:] - true[:, :2]).amax(dim=1, keepdim=True)
-    moved = true + (2 * torch.rand(true.shape, generator=generator) - 1) * JITTER * side
-    present = torch.ones(len(true), dtype=torch.bool)
-    return crop_faces(pixels, moved, present, size=size)
-
-
-def calibrate(
-    model: AttributeClassifier, crops: Float[Tensor, "n 3 s s"], labels: Int[Tensor, "n a"]
-) -> None:
-    """Set each attribute's temperature by the cross entropy on faces that were not trained on."""
     model.set_temperatures(dict.fromkeys(model.space.names, 1.0))
     logits = _logits(model, crops)
+    told = _told(labels, known, model.space)
     model.set_temperatures(
         {
-            name: fit_temperature(logits[name], labels[:, i])
+            name: fit_temperature(logits[name][told[:, i]], labels[told[:, i], i])
             for i, name in enumerate(model.space.names)
         }
     )
 
 
 def classifier_report(
-    model: AttributeClassifier, crops: Float[Tensor, "n 3 s s"], labels: Int[Tensor, "n a"]
+    model: AttributeClassifier,
+    crops: Crops,
+    labels: Int[Tensor, "n a"],
+    known: Bool[Tensor, "n a"] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Accuracy overall and by group, calibration before and after, on held-out faces.
 
@@ -102,21 +92,29 @@ def classifier_report(
         model: Calibrated.
         crops: In [-1, 1], of the model's input size; neither trained nor calibrated on.
         labels: Class indices in the order of the model's space.
+        known: Which labels there are; None: all. A face counts for the attributes that it has a
+            label of, and in the groups whose attributes it has labels of.
 
     Returns:
         Attribute to ``accuracy``, ``n``, ``ece_before`` and ``ece_after`` (in [0, 1]),
         ``temperature``, ``groups`` (class of each attribute, such as ``gender=female``, and cell,
         such as ``female/light/young``, to ``accuracy`` and ``n``) and ``reliability`` (filled bins
         with ``confidence``, ``accuracy``, ``count``, after calibration).
+
+    Raises:
+        ConfigError: No face has a label of an attribute.
     """
     space = model.space
     calibrated = _logits(model, crops)
-    groups = _groups(labels.cpu().numpy(), space)
+    told = _told(labels, known, space)
+    every = _groups(labels.cpu().numpy(), told.cpu().numpy(), space)
     report = {}
     for i, name in enumerate(space.names):
-        truth, temperature = labels[:, i], model.temperatures[name]
-        after = calibrated[name].softmax(-1)
-        before = (calibrated[name] * temperature).softmax(-1)
+        chosen = told[:, i]
+        truth, temperature = labels[chosen, i], model.temperatures[name]
+        after = calibrated[name][chosen].softmax(-1)
+        before = (calibrated[name][chosen] * temperature).softmax(-1)
+        groups = {group: rows[chosen.cpu().numpy()] for group, rows in every.items()}
         right = (after.argmax(-1) == truth).cpu().numpy()
         bins = reliability(after, truth)
         report[name] = {
@@ -136,26 +134,37 @@ def classifier_report(
 
 
 @torch.no_grad()
-def _logits(
-    model: AttributeClassifier, crops: Float[Tensor, "n 3 s s"]
-) -> dict[str, Float[Tensor, "n k"]]:
+def _logits(model: AttributeClassifier, crops: Crops) -> dict[str, Float[Tensor, "n k"]]:
     """Logits over the temperatures; probabilities would lose what lies far out."""
     model.eval()
-    parts = [model(batch.to(model.mean.device)) for batch in crops.split(BATCH)]
+    parts = [model(batch.to(model.mean.device)) for batch in in_order(crops, BATCH)]
     return model.split(torch.cat(parts).cpu())
 
 
+def _told(
+    labels: Int[Tensor, "n a"], known: Bool[Tensor, "n a"] | None, space: AttributeSpace
+) -> Bool[Tensor, "n a"]:
+    told = torch.ones_like(labels, dtype=torch.bool) if known is None else known
+    counts = told.sum(dim=0).tolist()
+    if 0 in counts:
+        raise ConfigError(
+            "An attribute has no labelled face to be measured on",
+            given=dict(zip(space.names, counts, strict=True)),
+        )
+    return told
+
+
 def _groups(
-    labels: Int[np.ndarray, "n a"], space: AttributeSpace
+    labels: Int[np.ndarray, "n a"], told: Bool[np.ndarray, "n a"], space: AttributeSpace
 ) -> dict[str, Bool[np.ndarray, " n"]]:
     groups = {
-        f"{attribute.name}={name}": labels[:, i] == k
+        f"{attribute.name}={name}": (labels[:, i] == k) & told[:, i]
         for i, attribute in enumerate(space.attributes)
         for k, name in enumerate(attribute.classes)
     }
     if len(space.attributes) > 1:
         for cell, name in zip(space.cells, space.cell_names, strict=True):
-            groups[name] = (labels == np.asarray(cell)).all(axis=1)
+            groups[name] = ((labels == np.asarray(cell)) & told).all(axis=1)
     return groups
 
 

@@ -43,7 +43,12 @@ def named_hits(faces: pd.DataFrame, prompts: pd.DataFrame, space: AttributeSpace
 
 
 def named_prompts(
-    faces: pd.DataFrame, prompts: pd.DataFrame, space: AttributeSpace, bootstrap: Bootstrap
+    faces: pd.DataFrame,
+    prompts: pd.DataFrame,
+    space: AttributeSpace,
+    bootstrap: Bootstrap,
+    *,
+    models: tuple[str, str] = ("base", "aligned"),
 ) -> dict[str, Any]:
     """Rates at which attribute-naming prompts give what they name, for both models.
 
@@ -56,23 +61,24 @@ def named_prompts(
         prompts: The checked catalog.
         space: The attributes.
         bootstrap: Intervals over prompts and images.
+        models: The reference and the model compared with it; further models are not looked at.
 
     Returns:
-        ``base`` and ``aligned``: rate at which an image shows every attribute that its prompt
-        names, mean over prompts. ``ratio``: aligned / base, null where the base never
-        gives what is named. ``ci95`` of the three. ``per_attribute``: the same for each attribute,
-        with ``images``. ``audit_accuracy``: per model and attribute ``accuracy``, ``ci95``,
-        ``faces``. ``prompts``: their number. Empty without such images.
+        ``base`` and ``aligned``, or as ``models`` names them: rate at which an image shows every
+        attribute that its prompt names, mean over prompts. ``ratio``: aligned / base, null where
+        the base never gives what is named. ``ci95`` of the three. ``per_attribute``: the same for
+        each attribute, with ``images``. ``audit_accuracy``: per model and attribute ``accuracy``,
+        ``ci95``, ``faces``. ``prompts``: their number. Empty without such images.
     """
-    hits = named_hits(faces, prompts, space)
+    hits = named_hits(faces[faces["model"].isin(models)], prompts, space)
     if hits.empty:
         return {}
     images = hits.groupby(["model", "prompt_id", "index"])["hit"].all().reset_index()
     return {
-        **_rates(images, bootstrap, "all"),
+        **_rates(images, bootstrap, "all", models),
         "prompts": int(images["prompt_id"].nunique()),
         "per_attribute": {
-            str(name): {**_rates(rows, bootstrap, str(name)), "images": _per_model(rows)}
+            str(name): {**_rates(rows, bootstrap, str(name), models), "images": _per_model(rows)}
             for name, rows in hits.groupby("attribute", sort=False)
         },
         "audit_accuracy": {
@@ -89,7 +95,9 @@ def _per_model(rows: pd.DataFrame) -> int:
     return int((rows["model"] == rows["model"].iloc[0]).sum())
 
 
-def _rates(rows: pd.DataFrame, bootstrap: Bootstrap, name: str) -> dict[str, Any]:
+def _rates(
+    rows: pd.DataFrame, bootstrap: Bootstrap, name: str, models: tuple[str, str]
+) -> dict[str, Any]:
     result: dict[str, Any] = {}
     intervals: dict[str, list[float] | None] = {}
     for model, part in rows.groupby("model", sort=False):
@@ -100,7 +108,7 @@ def _rates(rows: pd.DataFrame, bootstrap: Bootstrap, name: str) -> dict[str, Any
             resamples=bootstrap.resamples,
         )
         result[str(model)], intervals[str(model)] = found.estimate, list(found.ci)
-    result["ratio"], intervals["ratio"] = _ratio(rows, bootstrap, name)
+    result["ratio"], intervals["ratio"] = _ratio(rows, bootstrap, name, models)
     return {**result, "ci95": intervals}
 
 
@@ -116,16 +124,16 @@ def _accuracy(rows: pd.DataFrame) -> dict[str, Any]:
 
 
 def _ratio(
-    rows: pd.DataFrame, bootstrap: Bootstrap, name: str
+    rows: pd.DataFrame, bootstrap: Bootstrap, name: str, models: tuple[str, str]
 ) -> tuple[float | None, list[float] | None]:
     """Rate of aligned over rate of base, prompts resampled for both at once."""
     table = rows.pivot_table(
         index=["prompt_id", "index"], columns="model", values="hit", aggfunc="mean"
     )
-    if not {"base", "aligned"} <= set(table.columns):
+    if not set(models) <= set(table.columns):
         return None, None
     table = table.dropna().astype(float)
-    blocks = [part[["base", "aligned"]].to_numpy() for _, part in table.groupby("prompt_id")]
+    blocks = [part[list(models)].to_numpy() for _, part in table.groupby("prompt_id")]
     if not blocks or (base := float(np.mean([block[:, 0].mean() for block in blocks]))) == 0:
         return None, None
     aligned = float(np.mean([block[:, 1].mean() for block in blocks]))

@@ -1,28 +1,40 @@
-"""The published folder: LoRA weights as stock diffusers loads them, a manifest and a card."""
+"""The published folder: adapters as stock diffusers loads them, a manifest and a card."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from diffusers.utils import convert_state_dict_to_diffusers
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from fairness_core.diffusion import DiffusionStack
-from fairness_core.diffusion.adapters import TEXT_TARGETS, UNET_TARGETS
+from fairness_core.diffusion import DiffusionStack, insert_soft_tokens
 from fairness_core.errors import ArtifactError, ModelError
+from fairness_core.export.lora import lora_file
 from fairness_core.runtime.artifacts import atomic_folder, sha256_file, verify, write_manifest
 
-__all__ = ["BUNDLE_KIND", "WEIGHTS_FILE", "load_bundle", "weights_sha256", "write_bundle"]
+__all__ = [
+    "BUNDLE_KIND",
+    "PLACEHOLDER",
+    "SOFT_TOKENS",
+    "TOKENS_FILE",
+    "WEIGHTS_FILE",
+    "load_bundle",
+    "weights_sha256",
+    "write_bundle",
+]
 
-BUNDLE_KIND = "lora-bundle"
+BUNDLE_KIND = "adapter-bundle"
+# The names that diffusers' loaders look for in a folder.
 WEIGHTS_FILE = "pytorch_lora_weights.safetensors"
+TOKENS_FILE = "learned_embeds.safetensors"
 CARD_FILE = "README.md"
-TARGETS = {"text_encoder": TEXT_TARGETS, "unet": UNET_TARGETS}
+# The soft tokens' name in a training state, and the word that stands for them in a prompt.
+SOFT_TOKENS = "soft_prompt.tokens"
+PLACEHOLDER = "<evenhand>"
 
 
 def write_bundle(
@@ -31,56 +43,55 @@ def write_bundle(
     *,
     card: str,
     facts: Mapping[str, Any],
+    alpha: float | None = None,
 ) -> dict[str, Any]:
-    """Write the folder that ``StableDiffusionPipeline.load_lora_weights(folder)`` loads.
+    """Write the folder that a stock pipeline of the model's class loads.
 
-    Rank and alpha (equal, so the scale is 1) go into the weights file's metadata as diffusers
-    writes it; without them a reader would have to guess alpha.
+    LoRA weights are for ``load_lora_weights(folder)``, with rank and alpha in the file's metadata
+    as diffusers writes it. Soft tokens are for ``load_textual_inversion(folder)``: one tensor of k
+    rows under the placeholder, which diffusers takes for k tokens ``<evenhand>``,
+    ``<evenhand>_1``, ... and puts in place of the placeholder in a prompt.
 
     Args:
         folder: Written as a whole, replacing what is there.
-        state: Adapter weights as ``diffusion.lora_state`` names them, live or EMA.
+        state: Adapters as ``diffusion.adapter_state`` names them, live or EMA.
         card: The model card, Markdown.
         facts: What the manifest keeps beside the hashes: base model and its sha256, which weights
             these are, the training classifier's sha256, attributes and targets; JSON values.
+        alpha: LoRA alpha of every network; None: each one's rank. Soft tokens have none.
 
     Returns:
         The manifest.
 
     Raises:
-        ModelError: No adapter weights, a name that is neither the text encoder's nor the U-Net's,
-            or different ranks within one network.
+        ModelError: No adapters, a name that is none of theirs, LoRA weights beside soft tokens, or
+            different ranks within one network.
     """
-    parts = _parts(state)
-    ranks = {part: _rank(part, weights) for part, weights in parts.items()}
-    tensors: dict[str, Tensor] = {}
-    metadata: dict[str, Any] = {}
-    for part, weights in parts.items():
-        named = _published(part, weights)
-        tensors |= {f"{part}.{name}": value.contiguous() for name, value in named.items()}
-        settings = {
-            "r": ranks[part],
-            "lora_alpha": ranks[part],
-            "target_modules": sorted(TARGETS[part]),
-            "lora_dropout": 0.0,
-            "bias": "none",
-        }
-        metadata |= {f"{part}.{key}": value for key, value in settings.items()}
-    with atomic_folder(folder) as work:
+    if not state:
+        raise ModelError("There are no adapter weights to publish", do="run finetune first")
+    kept: dict[str, Any]
+    if set(state) == {SOFT_TOKENS}:
+        name, tensors, metadata = TOKENS_FILE, {PLACEHOLDER: state[SOFT_TOKENS].contiguous()}, None
+        kept = {"placeholder": PLACEHOLDER}
+    else:
+        lora = lora_file(state, alpha=alpha)
         # One entry of metadata: safetensors writes several in an order that changes by process.
-        save_file(
-            dict(sorted(tensors.items())),
-            work / WEIGHTS_FILE,
-            metadata={"lora_adapter_metadata": json.dumps(metadata, sort_keys=True)},
-        )
+        metadata = {"lora_adapter_metadata": json.dumps(lora.metadata, sort_keys=True)}
+        name, tensors = WEIGHTS_FILE, lora.tensors
+        kept = {"rank": lora.rank, "alpha": lora.alpha}
+    with atomic_folder(folder) as work:
+        save_file(tensors, work / name, metadata=metadata)
         (work / CARD_FILE).write_text(card, encoding="utf-8")
-        return write_manifest(work, BUNDLE_KIND, rank=ranks, alpha=ranks, **facts)
+        return write_manifest(work, BUNDLE_KIND, **kept, **facts)
 
 
 def load_bundle(
     stack: DiffusionStack, folder: str | Path, *, base: str | None = None
 ) -> dict[str, Any]:
-    """Load a bundle into the model through diffusers' own loader, frozen.
+    """Load a bundle into the model, frozen: LoRA weights through diffusers' own loader.
+
+    Soft tokens are put before every prompt that the model then encodes, so that its callers write
+    prompts without a placeholder.
 
     Args:
         stack: Changed in place: its networks get the adapter.
@@ -102,6 +113,24 @@ def load_bundle(
             given=f"trained on weights {trained_on}, this model has {base}",
             do="load the base model that the bundle's manifest names",
         )
+    if TOKENS_FILE in manifest["files"]:
+        insert_soft_tokens(stack, load_file(Path(folder) / TOKENS_FILE)[PLACEHOLDER])
+    else:
+        _load_lora(stack, folder, manifest["extra"]["rank"])
+    for network in stack.adaptable.values():
+        network.requires_grad_(False).eval()
+    return manifest
+
+
+def _load_lora(stack: DiffusionStack, folder: str | Path, parts: Collection[str]) -> None:
+    # diffusers passes over weights of parts that a pipeline does not have.
+    foreign = sorted(set(parts) - stack.adaptable.keys())
+    if foreign:
+        raise ModelError(
+            f"The adapter is for a {' and '.join(foreign)}, which the model does not have",
+            given=folder,
+            do="load the base model that the bundle's manifest names",
+        )
     try:
         stack.pipeline().load_lora_weights(
             str(folder), weight_name=WEIGHTS_FILE, local_files_only=True
@@ -112,9 +141,6 @@ def load_bundle(
             given=folder,
             do="load the base model that the bundle's manifest names",
         ) from error
-    for network in (stack.text_encoder, stack.unet):
-        network.requires_grad_(False).eval()
-    return manifest
 
 
 def weights_sha256(folder: str | Path) -> str:
@@ -131,38 +157,3 @@ def weights_sha256(folder: str | Path) -> str:
         )
     lines = [f"{file.relative_to(folder).as_posix()} {sha256_file(file)}" for file in files]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def _parts(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    parts: dict[str, dict[str, Tensor]] = {}
-    for name, value in state.items():
-        part, _, rest = name.partition(".")
-        if part not in TARGETS or not rest.endswith((".lora_A.weight", ".lora_B.weight")):
-            raise ModelError(
-                "A weight is no LoRA weight of the text encoder or the U-Net", given=name
-            )
-        parts.setdefault(part, {})[rest] = value
-    if not parts:
-        raise ModelError("There are no adapter weights to publish", do="run finetune first")
-    return parts
-
-
-def _rank(part: str, weights: Mapping[str, Tensor]) -> int:
-    ranks = {
-        value.shape[0] if name.endswith(".lora_A.weight") else value.shape[1]
-        for name, value in weights.items()
-    }
-    if len(ranks) != 1:
-        raise ModelError(f"The adapter of the {part} has several ranks", given=sorted(ranks))
-    return int(ranks.pop())
-
-
-def _published(part: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Names that released loaders know; the text encoder's as before transformers 5 too."""
-    if part == "unet":
-        return dict(weights)
-    older = {
-        name if name.startswith("text_model.") else f"text_model.{name}": value
-        for name, value in weights.items()
-    }
-    return dict(convert_state_dict_to_diffusers(older))

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from fairness_core.export.use import use_of
+
 __all__ = ["BundleFacts", "bundle_card"]
 
 _CARD = """---
@@ -18,7 +20,7 @@ _CARD = """---
 
 # Adapter towards a chosen distribution of perceived attributes
 
-LoRA weights for `{base}`. Prompts that leave an attribute open give images whose shares of
+{what} for `{base}`. Prompts that leave an attribute open give images whose shares of
 *perceived* attributes come closer to a target that its makers chose:
 
 {targets}
@@ -26,14 +28,13 @@ LoRA weights for `{base}`. Prompts that leave an attribute open give images whos
 ## Use
 
 ```python
-from diffusers import StableDiffusionPipeline
-
-pipeline = StableDiffusionPipeline.from_pretrained("PATH/OF/THE/BASE/MODEL")
-pipeline.load_lora_weights("PATH/OF/THIS/FOLDER")
+{code}
 ```
 
+{notes}
+
 The weights belong to one base model, whose safetensors files have the combined SHA-256
-`{base_sha256}`. LoRA alpha equals the rank and stands in the file's metadata.
+`{base_sha256}`.
 
 ## How it was made
 
@@ -67,6 +68,7 @@ class BundleFacts:
         base_sha256: Its ``weights_sha256``.
         classifier_sha256: Of the training classifier's weights file.
         weights: ``ema`` or ``live``.
+        soft_tokens: How many; 0 for LoRA weights.
         targets: Aligned attribute to class to share.
         iterations: Iterations trained.
         images_per_prompt: N.
@@ -78,6 +80,7 @@ class BundleFacts:
     base_sha256: str
     classifier_sha256: str
     weights: str
+    soft_tokens: int
     targets: Mapping[str, Mapping[str, float]]
     iterations: int
     images_per_prompt: int
@@ -91,10 +94,11 @@ class BundleFacts:
 
 def bundle_card(facts: BundleFacts) -> str:
     """Write the README.md of a bundle, with the front matter that the Hugging Face Hub reads."""
+    use = use_of(facts.soft_tokens)
     front = {
         "library_name": "diffusers",
         "pipeline_tag": "text-to-image",
-        "tags": ["text-to-image", "diffusers", "lora", "fairness"],
+        "tags": ["text-to-image", "diffusers", use.tag, "fairness"],
     }
     targets = [
         f"- **{name}**: "
@@ -102,6 +106,9 @@ def bundle_card(facts: BundleFacts) -> str:
         for name, shares in facts.targets.items()
     ]
     return _CARD.format(
+        what=use.what,
+        code=use.code,
+        notes=use.notes,
         front="\n".join(f"{key}: {json.dumps(value)}" for key, value in front.items()),
         targets="\n".join(targets),
         base=facts.base_model,

@@ -33,10 +33,10 @@ class LossParts:
 
 
 def total(
-    align_terms: Mapping[str, Float[Tensor, " n"]],
+    align_terms: Mapping[str, Float[Tensor, " m"]],
     image_terms: Float[Tensor, " n"],
     weights: Float[Tensor, " n"],
-    face_terms: Float[Tensor, " n"] | None = None,
+    face_terms: Float[Tensor, " m"] | None = None,
     *,
     lambda_image: float,
     lambda_face: float = 0.0,
@@ -51,13 +51,13 @@ def total(
     totals add up to the loss of the batch.
 
     Args:
-        align_terms: ``alignment_terms`` per attribute, of this process's rows.
-        image_terms: ``semantic_loss`` of these rows.
-        weights: ``dynamic_weights`` of these rows.
-        face_terms: ``face_realism`` of these rows; None leaves the term out.
+        align_terms: ``alignment_terms`` per attribute, of this process's faces.
+        image_terms: ``semantic_loss`` of this process's images.
+        weights: ``image_weights`` of these images.
+        face_terms: ``face_realism`` of these faces; None leaves the term out.
         lambda_image: Weight of the semantics term, >= 0.
         lambda_face: Weight of the face term, >= 0.
-        n_faces: Tuned images with a face, over all processes; may be 0.
+        n_faces: Faces in the tuned images, over all processes; may be 0.
         n_images: Images over all processes, at least 1.
 
     Returns:
@@ -71,9 +71,10 @@ def total(
         raise ConfigError("There is no attribute to align")
     if lambda_image < 0 or lambda_face < 0:
         raise ConfigError("A loss weight is negative", given=(lambda_image, lambda_face))
-    if n_images < 1 or not 0 <= n_faces <= n_images:
+    if n_images < 1 or n_faces < 0:
         raise ConfigError(
-            "The batch needs an image, and no more faces than images", given=(n_faces, n_images)
+            "The batch needs an image, and faces cannot be fewer than none",
+            given=(n_faces, n_images),
         )
     if face_terms is None and lambda_face > 0:
         raise ConfigError("The face term has a weight but no terms", given=lambda_face)

@@ -12,27 +12,33 @@ from torch import Tensor
 from fairness_core.errors import ConfigError
 from fairness_core.types import Targets
 
-__all__ = ["dynamic_weights", "region_factors", "scale_gradient"]
+__all__ = [
+    "dynamic_weights",
+    "image_weights",
+    "region_factors",
+    "region_scale",
+    "scale_gradient",
+]
 
 
 def dynamic_weights(
     targets: Mapping[str, Targets],
-    original_classes: Mapping[str, Int[Tensor, " n"]],
-    original_present: Bool[Tensor, " n"],
+    original_classes: Mapping[str, Int[Tensor, " m"]],
+    original_present: Bool[Tensor, " m"],
     factor1: Mapping[str, float],
-) -> Float[Tensor, " n"]:
+) -> Float[Tensor, " m"]:
     """w_i = 1 where target y_i equals the original's class, factor1 where it differs.
 
-    An image that is to change its class may differ more from its original. Several attributes:
+    A face that is to change its class may differ more from its original. Several attributes:
     the smallest factor of those that disagree. Weight 1 where the original has no face, and where
-    no attribute's target is active: an image that nothing asks to change is held in full (the
+    no attribute's target is active: a face that nothing asks to change is held in full (the
     paper leaves both open).
 
     Args:
-        targets: Pseudo-labels per attribute.
+        targets: Pseudo-labels per attribute, one row per face.
         original_classes: Classes predicted on the frozen model's images, per attribute; not read
             where the original has no face.
-        original_present: Whether the frozen model's image has a face.
+        original_present: Whether the frozen model's image has this face.
         factor1: Factor per attribute, in [0, 1].
 
     Returns:
@@ -47,10 +53,10 @@ def dynamic_weights(
 
 def region_factors(
     targets: Mapping[str, Targets],
-    original_classes: Mapping[str, Int[Tensor, " n"]],
-    original_present: Bool[Tensor, " n"],
+    original_classes: Mapping[str, Int[Tensor, " m"]],
+    original_present: Bool[Tensor, " m"],
     factor2: Mapping[str, float],
-) -> Float[Tensor, " n"]:
+) -> Float[Tensor, " m"]:
     """Factor of the semantics gradient inside the face: factor2 where the classes differ, else 1.
 
     The rule is that of ``dynamic_weights``, with the same arguments, result and errors. The face
@@ -59,24 +65,59 @@ def region_factors(
     return _smallest_factor(targets, original_classes, original_present, factor2, "factor2")
 
 
+def image_weights(
+    face_weights: Float[Tensor, " m"], image: Int[Tensor, " m"], n: int
+) -> Float[Tensor, " n"]:
+    """Weight of each image: the smallest of its faces' weights, 1 without a face.
+
+    The semantics loss sees the whole image, so one face that is to change loosens it. With one
+    face per image these are the faces' weights (the paper knows one face only).
+
+    Args:
+        face_weights: In [0, 1].
+        image: The row of each face's image.
+        n: Images.
+    """
+    ones = torch.ones(n, dtype=face_weights.dtype, device=face_weights.device)
+    return ones.scatter_reduce(0, image.to(ones.device), face_weights, "amin")
+
+
+def region_scale(
+    mask: Bool[Tensor, "m 1 h w"],
+    factor: Float[Tensor, " m"],
+    image: Int[Tensor, " m"],
+    n: int,
+) -> Float[Tensor, "n 1 h w"]:
+    """Factor of the semantics gradient at each pixel: the smallest of the faces it lies in, or 1.
+
+    The region is the union of an image's faces.
+
+    Args:
+        mask: Each face's region.
+        factor: Each face's factor inside it, in [0, 1].
+        image: The row of each face's image.
+        n: Images.
+    """
+    scale = torch.ones(n, *mask.shape[1:], dtype=factor.dtype, device=mask.device)
+    inside = torch.where(mask, factor.to(mask.device)[:, None, None, None], 1.0)
+    rows = image.to(mask.device)[:, None, None, None].expand_as(inside)
+    return scale.scatter_reduce(0, rows, inside, "amin")
+
+
 def scale_gradient(
-    images: Float[Tensor, "n c h w"],
-    mask: Bool[Tensor, "n 1 h w"],
-    factor: Float[Tensor, " n"],
+    images: Float[Tensor, "n c h w"], scale: Float[Tensor, "n 1 h w"]
 ) -> Float[Tensor, "n c h w"]:
-    """The images unchanged; their gradient times factor_i inside the mask, times 1 outside.
+    """The images unchanged; their gradient times the scale.
 
     Give the result to the semantics encoders only: the alignment loss must keep its gradient.
 
     Args:
         images: Any range.
-        mask: Where the face region is.
-        factor: One factor per image.
+        scale: Factor at each pixel, see ``region_scale``.
 
     Returns:
         The same values, bit for bit.
     """
-    scale = torch.where(mask, factor.to(images)[:, None, None, None], 1.0)
     scaled: Tensor = _ScaleGradient.apply(images, scale)  # type: ignore[no-untyped-call]
     return scaled
 

@@ -53,7 +53,7 @@ class Change:
 def paired_change(
     before: Int[np.ndarray, "p k"],
     after: Int[np.ndarray, "p k"],
-    target: Sequence[float],
+    target: Sequence[float] | Float[np.ndarray, "..."],
     *,
     rng: np.random.Generator,
     resamples: int = 1000,
@@ -68,7 +68,8 @@ def paired_change(
     Args:
         before: Faces per prompt and class of the first model.
         after: The same of the second; row i is the same prompt.
-        target: Shares of the classes or cells that a fair sampler draws from.
+        target: Shares of the classes or cells that a fair sampler draws from; or one row for each
+            prompt.
         rng: Generator of the resamples.
         resamples: At least 1.
         level: Coverage, in (0, 1).
@@ -88,14 +89,17 @@ def paired_change(
             given=(before.shape, after.shape),
             do="count faces of the same prompts and classes",
         )
-    if len(target) != before.shape[1]:
+    shares = np.asarray(target, dtype=np.float64)
+    if shares.shape[-1] != before.shape[1]:
         raise TargetError(
-            f"The target has {len(target)} shares for {before.shape[1]} classes", given=list(target)
+            f"The target has {shares.shape[-1]} shares for {before.shape[1]} classes",
+            given=shares.tolist(),
         )
     both = (before.sum(1) > 0) & (after.sum(1) > 0)
     first, second = before[both], after[both]
+    shares = shares[both] if shares.ndim == 2 else shares
     check_resampling(first, resamples, level)
-    floors = [prompt_floors(counts.sum(1), target) for counts in (first, second)]
+    floors = [prompt_floors(counts.sum(1), shares) for counts in (first, second)]
     estimates = [mean_bias(first), mean_bias(second)]
     blocks = [
         [resampled_bias(counts, chosen, rng) for counts in (first, second)]

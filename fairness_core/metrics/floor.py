@@ -14,7 +14,9 @@ __all__ = ["fair_floor", "prompt_floors"]
 SUM_TOLERANCE = 1e-6
 
 
-def fair_floor(faces: Int[np.ndarray, " p"], target: Sequence[float]) -> float:
+def fair_floor(
+    faces: Int[np.ndarray, " p"], target: Sequence[float] | Float[np.ndarray, "..."]
+) -> float:
     """Mean over prompts of E[bias] when a prompt's faces are drawn from the target itself.
 
     A finite sample of a fair sampler is never exactly balanced, so its bias is not 0: print this
@@ -22,7 +24,7 @@ def fair_floor(faces: Int[np.ndarray, " p"], target: Sequence[float]) -> float:
 
     Args:
         faces: Faces per prompt; prompts without a face are left out, as in ``summary``.
-        target: Shares of the k >= 2 classes or cells, summing to 1.
+        target: Shares of the k >= 2 classes or cells, summing to 1; or one row for each prompt.
 
     Returns:
         In [0, 1].
@@ -31,13 +33,16 @@ def fair_floor(faces: Int[np.ndarray, " p"], target: Sequence[float]) -> float:
         FaceError: No prompt has a face.
         TargetError: Not a distribution over two or more classes.
     """
-    measured = faces[faces > 0]
-    if measured.size == 0:
+    shown = faces > 0
+    if not shown.any():
         raise FaceError("There is no prompt with a face to compute a floor for")
-    return float(prompt_floors(measured, target).mean())
+    shares = np.asarray(target, dtype=np.float64)
+    return float(prompt_floors(faces[shown], shares[shown] if shares.ndim == 2 else shares).mean())
 
 
-def prompt_floors(faces: Int[np.ndarray, " p"], target: Sequence[float]) -> Float[np.ndarray, " p"]:
+def prompt_floors(
+    faces: Int[np.ndarray, " p"], target: Sequence[float] | Float[np.ndarray, "..."]
+) -> Float[np.ndarray, " p"]:
     """E[mean over pairs of |f_i - f_j|], f = counts / n, counts ~ Multinomial(n, target).
 
     The mean over pairs and the expectation commute, and n_i - n_j of one pair is a sum of n
@@ -46,7 +51,7 @@ def prompt_floors(faces: Int[np.ndarray, " p"], target: Sequence[float]) -> Floa
 
     Args:
         faces: Faces per prompt, each at least 1.
-        target: Shares of the k >= 2 classes or cells, summing to 1.
+        target: Shares of the k >= 2 classes or cells, summing to 1; or one row for each prompt.
 
     Returns:
         The floor of each prompt, in [0, 1].
@@ -56,10 +61,12 @@ def prompt_floors(faces: Int[np.ndarray, " p"], target: Sequence[float]) -> Floa
         TargetError: Not a distribution over two or more classes.
     """
     shares = np.asarray(target, dtype=np.float64)
+    if shares.ndim == 2:
+        return _own_floors(faces, shares)
     if shares.ndim != 1 or shares.size < 2 or not (shares >= 0).all():
-        raise TargetError("A floor needs the shares of two or more classes", given=list(target))
+        raise TargetError("A floor needs the shares of two or more classes", given=shares.tolist())
     if abs(float(shares.sum()) - 1.0) > SUM_TOLERANCE:
-        raise TargetError("The shares do not sum to 1", given=list(target))
+        raise TargetError("The shares do not sum to 1", given=shares.tolist())
     if (faces < 1).any():
         raise FaceError("A prompt without a face has no floor", do="leave the prompt out")
     first, second = np.triu_indices(shares.size, 1)
@@ -69,6 +76,17 @@ def prompt_floors(faces: Int[np.ndarray, " p"], target: Sequence[float]) -> Floa
     sizes, where = np.unique(faces, return_inverse=True)
     floors = np.array([times @ _pair_gaps(int(n), pairs) / times.sum() for n in sizes])
     return floors[where]
+
+
+def _own_floors(
+    faces: Int[np.ndarray, " p"], shares: Float[np.ndarray, "p k"]
+) -> Float[np.ndarray, " p"]:
+    """The floor of each prompt for its own target."""
+    targets, where = np.unique(shares, axis=0, return_inverse=True)
+    floors = np.empty(len(faces))
+    for i, target in enumerate(targets):
+        floors[where == i] = prompt_floors(faces[where == i], target)
+    return floors
 
 
 def _pair_gaps(n: int, pairs: Float[np.ndarray, "m 2"]) -> Float[np.ndarray, " m"]:

@@ -21,6 +21,7 @@ __all__ = [
     "percentiles",
     "prompt_blocks",
     "resampled_bias",
+    "share_intervals",
     "wilson",
 ]
 
@@ -127,6 +128,42 @@ def wilson(
     low = np.where((n > 0) & (k > 0), centre - half, 0.0)
     high = np.where((n > 0) & (k < n), centre + half, 1.0)
     return np.asarray(low), np.asarray(high)
+
+
+def share_intervals(
+    counts: Int[np.ndarray, "p k"],
+    *,
+    rng: np.random.Generator,
+    resamples: int = 1000,
+    level: float = 0.95,
+) -> tuple[Interval, ...]:
+    """Mean over prompts of each class's share, resampled as ``bias_interval`` does.
+
+    Args:
+        counts: Faces per prompt and class; prompts without a face are left out.
+        rng: Generator of the resamples.
+        resamples: At least 1.
+        level: Coverage, in (0, 1).
+
+    Returns:
+        One percentile interval for each class, in [0, 1].
+
+    Raises:
+        FaceError: No prompt has a face.
+        ConfigError: Level or resamples out of range.
+    """
+    measured = counts[counts.sum(1) > 0]
+    check_resampling(measured, resamples, level)
+    n = measured.sum(1)
+    shares = measured / n[:, None]
+    drawn = [
+        (rng.multinomial(n[chosen], shares[chosen]) / n[chosen][..., None]).mean(1)
+        for chosen in prompt_blocks(measured, resamples, rng)
+    ]
+    return tuple(
+        percentiles(float(estimate), column, level)
+        for estimate, column in zip(shares.mean(0), np.concatenate(drawn).T, strict=True)
+    )
 
 
 def mean_bias(counts: Int[np.ndarray, "p k"]) -> float:

@@ -29,6 +29,7 @@ __all__ = [
     "catalog",
     "named_words",
     "occupations",
+    "prompt_row",
     "subject_planted",
     "with_article",
 ]
@@ -145,7 +146,7 @@ def with_article(text: str) -> str:
     return text.replace("a old", "an old")
 
 
-def _row(
+def prompt_row(
     split: str,
     family: str,
     subject: str,
@@ -153,6 +154,16 @@ def _row(
     planted: dict[str, tuple[float, ...]] | None = None,
     named: dict[str, int] | None = None,
 ) -> Row:
+    """One row of a catalog, without its id.
+
+    Args:
+        split: Of the catalog.
+        family: Of the catalog.
+        subject: Who is shown.
+        prompt: The text.
+        planted: Share of each class, by attribute; null where not given.
+        named: Class index that the prompt asks for, by attribute.
+    """
     row: Row = {
         "prompt": prompt,
         "split": split,
@@ -184,7 +195,7 @@ def _named_rows(split: str, subjects: tuple[Occupation, ...], times: int) -> lis
     for i, named in enumerate(NAMINGS * times):
         subject = f"{named_words(named)} {subjects[(5 * i) % len(subjects)].name}"
         prompt = with_article(TEMPLATE.format(subject))
-        rows.append(_row(split, "named", subject, prompt, None, named))
+        rows.append(prompt_row(split, "named", subject, prompt, None, named))
     return rows
 
 
@@ -195,26 +206,26 @@ def catalog() -> pd.DataFrame:
     planted_<attribute>_<class>. Deterministic.
     """
     rows = [
-        _row(o.split, "occupation", o.name, TEMPLATE.format(o.name), o.planted)
+        prompt_row(o.split, "occupation", o.name, TEMPLATE.format(o.name), o.planted)
         for o in occupations()
     ]
     for sport in SPORTS:
         prompt = f"a portrait of a person playing {sport}"
-        rows.append(_row("sports", "sport", sport, prompt, subject_planted("sport", sport)))
+        rows.append(prompt_row("sports", "sport", sport, prompt, subject_planted("sport", sport)))
     for word in DESCRIPTORS:
         prompt = TEMPLATE.format(f"{word} person").replace(", a person", "")
         planted = subject_planted("descriptor", word)
-        rows.append(_row("descriptors", "descriptor", word, prompt, planted))
+        rows.append(prompt_row("descriptors", "descriptor", word, prompt, planted))
     trained = [o for o in occupations() if o.split == "train"]
     for i, place in enumerate(PLACES):
         for o in trained[i * 7 : i * 7 + 2]:
             prompt = f"a portrait of a {o.name} {place}"
-            rows.append(_row("styles", "style", f"{o.name} {place}", prompt, o.planted))
+            rows.append(prompt_row("styles", "style", f"{o.name} {place}", prompt, o.planted))
     # Training ones keep what they ask for; the others test that a tuned model still does.
     rows += _named_rows("train", tuple(trained), TRAIN_NAMINGS)
     held_out = tuple(o for o in occupations() if o.split == "test")
     rows += _named_rows("named", held_out, 1)
-    rows += [_row("scenes", "scene", kind, f"a picture of a {kind}") for kind in SCENES]
+    rows += [prompt_row("scenes", "scene", kind, f"a picture of a {kind}") for kind in SCENES]
     frame = pd.DataFrame(rows)
     number = frame.groupby("split").cumcount()
     frame.insert(

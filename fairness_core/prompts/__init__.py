@@ -9,22 +9,44 @@ from fairness_core.prompts.catalog import (
     planted_shares,
     read_catalog,
     select,
+    target_column,
 )
-from fairness_core.prompts.splits import assign_splits, check_leakage, shared_words
+from fairness_core.prompts.leakage import (
+    check_leakage,
+    shared_words,
+    subject_key,
+    subject_words,
+)
+from fairness_core.prompts.listed import check_list, read_list
+from fairness_core.prompts.overrides import apply_overrides, prompt_spaces, read_overrides
+from fairness_core.prompts.sets import SETS, PromptSet, photo_catalog, read_set
+from fairness_core.prompts.splits import assign_splits
 from fairness_core.prompts.templates import FACE_OF_A, fill
 
 __all__ = [
     "FACE_OF_A",
     "FAMILIES",
+    "SETS",
     "SPLITS",
+    "PromptSet",
+    "apply_overrides",
     "assign_splits",
     "check_catalog",
     "check_leakage",
+    "check_list",
     "fill",
     "named_column",
+    "photo_catalog",
     "planted_column",
     "planted_shares",
+    "prompt_spaces",
     "read_catalog",
+    "read_list",
+    "read_overrides",
+    "read_set",
     "select",
     "shared_words",
+    "subject_key",
+    "subject_words",
+    "target_column",
 ]

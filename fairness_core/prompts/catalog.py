@@ -19,19 +19,15 @@ __all__ = [
     "planted_shares",
     "read_catalog",
     "select",
+    "target_column",
 ]
 
-SPLITS = (
-    "train",
-    "validation",
-    "test",
-    "named",
-    "sports",
-    "descriptors",
-    "styles",
-    "scenes",
-)
-FAMILIES = ("occupation", "sport", "descriptor", "style", "named", "scene")
+# Stress packs: never trained on, evaluated where asked.
+STRESS = ("triggers", "clothing", "history", "pairs")
+HELD_OUT = ("validation", "test", "named", "sports", "descriptors", "styles", "scenes")
+SPLITS = ("train", *HELD_OUT, *STRESS)
+TRAINABLE = ("occupation", "sport", "descriptor", "style", "named", "scene")
+FAMILIES = (*TRAINABLE, "trigger", "clothing", "history", "pair")
 COLUMNS = ("prompt_id", "prompt", "split", "family", "subject")
 SUM_TOLERANCE = 1e-4
 
@@ -44,6 +40,11 @@ def named_column(attribute: str) -> str:
 def planted_column(attribute: str, name: str) -> str:
     """Column that holds the share of a class that the world planted for a prompt's subject."""
     return f"planted_{attribute}_{name}"
+
+
+def target_column(attribute: str, name: str) -> str:
+    """Column that holds the share wanted of a class, where a prompt has a target of its own."""
+    return f"target_{attribute}_{name}"
 
 
 def read_catalog(path: str | Path) -> pd.DataFrame:

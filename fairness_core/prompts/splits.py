@@ -1,4 +1,4 @@
-"""Splits: which subjects train, which are held out, and proof that none is in both."""
+"""Splits: which subjects train and which are held out."""
 
 from __future__ import annotations
 
@@ -6,14 +6,9 @@ import hashlib
 import re
 from collections.abc import Sequence
 
-import pandas as pd
-
 from fairness_core.errors import PromptError
 
-__all__ = ["assign_splits", "check_leakage", "shared_words"]
-
-HELD_OUT = ("validation", "test")
-TRAINING = ("train",)
+__all__ = ["assign_splits"]
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -57,63 +52,3 @@ def assign_splits(
     names += ["train"] * (len(subjects) - len(names))
     split = {subjects[i]: name for i, name in zip(ranked, names, strict=True)}
     return {subject: split[subject] for subject in subjects}
-
-
-def check_leakage(catalog: pd.DataFrame) -> None:
-    """Refuse a catalog in which a held-out subject can be learned from a training prompt.
-
-    A held-out subject leaks when its words stand, in order and together, in the text of a
-    prompt of split ``train`` ("nurse" leaks through "a nurse at night" and "a photo of a
-    Nurse.", not through "nursery worker"). Single words that recur are allowed and counted by
-    `shared_words`: a held-out subject may be new without being meaningless.
-
-    Args:
-        catalog: Checked catalog; only splits train, validation and test matter.
-
-    Raises:
-        PromptError: Names the held-out subjects and one training prompt each, and subjects
-            that are in both validation and test.
-    """
-    training = [
-        (prompt, f" {' '.join(_words(prompt))} ")
-        for prompt in catalog.loc[catalog["split"].isin(TRAINING), "prompt"]
-    ]
-    held = catalog[catalog["split"].isin(HELD_OUT)]
-    found = []
-    for subject in held["subject"].unique():
-        key = " ".join(_words(subject))
-        hit = next((prompt for prompt, words in training if key and f" {key} " in words), None)
-        if hit is not None:
-            found.append(f"'{subject}' in '{hit}'")
-    keys = held["subject"].map(lambda subject: " ".join(_words(subject)))
-    per_subject = held.groupby(keys)["split"].nunique()
-    both = sorted(str(key) for key, count in per_subject.items() if count > 1 and key)
-    if found:
-        raise PromptError(
-            "Held-out subjects appear in training prompts",
-            given="; ".join(found[:5]) + (f"; {len(found) - 5} more" if len(found) > 5 else ""),
-            do="move these subjects to split 'train', or remove the training prompts",
-        )
-    if both:
-        raise PromptError(
-            "Subjects are in both validation and test", given=both, do="keep each in one split"
-        )
-
-
-def shared_words(catalog: pd.DataFrame, split: str = "test") -> float:
-    """Share of the words of a split's subjects that also occur in a training subject, in [0, 1].
-
-    1.0: every held-out subject is a new combination of known words; 0.0: all words are new.
-    NaN when the split has no subject.
-    """
-    known = {
-        word
-        for subject in catalog.loc[catalog["split"].isin(TRAINING), "subject"]
-        for word in _words(subject)
-    }
-    words = [
-        word
-        for subject in catalog.loc[catalog["split"] == split, "subject"]
-        for word in _words(subject)
-    ]
-    return sum(word in known for word in words) / len(words) if words else float("nan")

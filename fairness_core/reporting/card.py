@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from fairness_core.errors import ConfigError
 from fairness_core.reporting.checks import named_checks
 from fairness_core.reporting.data import ReportData
-from fairness_core.reporting.page import environment, guidance_text, target_text
+from fairness_core.reporting.page import environment, guidance_text
 from fairness_core.reporting.summary import gap_rows, label_of
 from fairness_core.reporting.tables import before_after_markdown
+from fairness_core.reporting.targets import target_text
 
 __all__ = ["CardFacts", "build_card"]
 
@@ -73,7 +74,7 @@ def build_card(data: ReportData, card: CardFacts) -> str:
 
 def _front_matter(data: ReportData, card: CardFacts) -> list[str]:
     """YAML lines; every value is a JSON string or number, which YAML reads as such."""
-    tags = ["text-to-image", "diffusers", "lora", "fairness", *card.tags]
+    tags = ["text-to-image", "diffusers", "fairness", *card.tags]
     front: Mapping[str, object] = {
         "license": card.license,
         "library_name": "diffusers",

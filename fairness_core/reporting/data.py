@@ -103,6 +103,7 @@ class ReportData:
         training: Optional. One row per iteration: ``iteration``, ``loss_<part>``,
             ``share_<attribute>_<class index>`` or ``bias_<attribute>``, ``used_<attribute>``,
             ``face_rate``; whatever of these there is gets a curve.
+        gate: Optional. Verdict of ``evaluation.judge``; its waivers are printed.
         findings: Further figures, shown below the quality table.
         not_measured: What the reader must not conclude.
         notes: Remarks on this run, such as that its world is drawn.
@@ -128,6 +129,7 @@ class ReportData:
     split: str = "test"
     calibration: Mapping[str, Any] | None = None
     training: pd.DataFrame | None = None
+    gate: Mapping[str, Any] | None = None
     findings: Sequence[Finding] = ()
     not_measured: Sequence[str] = NOT_MEASURED
     notes: Sequence[str] = ()

@@ -18,16 +18,19 @@ from fairness_core.reporting.checks import (
 )
 from fairness_core.reporting.data import MODELS, ReportData
 from fairness_core.reporting.measured import Calibration, Curve, calibrations, curves
+from fairness_core.reporting.methods import METHOD_QUALITY, method_rows_of
 from fairness_core.reporting.summary import (
     estimate,
+    gap_rows,
     interval_text,
     label_of,
     number,
     percent,
 )
+from fairness_core.reporting.targets import target_text
 from fairness_core.reporting.views import bar_tables, headlines, prompt_views
 
-__all__ = ["build_page", "environment", "guidance_text", "target_text"]
+__all__ = ["build_page", "environment", "guidance_text"]
 
 
 def build_page(data: ReportData) -> str:
@@ -40,6 +43,7 @@ def build_page(data: ReportData) -> str:
         ArtifactError: An image cannot be read, or the tables do not fit together.
     """
     tables = bar_tables(data)
+    methods = method_rows_of(data.evaluation, data.training)
     return environment().get_template("page.html.j2").render(
         data=data,
         facts=_facts(data),
@@ -51,9 +55,12 @@ def build_page(data: ReportData) -> str:
         planted=planted_checks(data.evaluation),
         generated=generated_accuracy(data.evaluation),
         faceless=faceless(data.evaluation),
+        methods=methods,
+        method_groups=[f"{r.label.capitalize()} bias" for r in gap_rows(data.evaluation)],
+        method_quality=[label for _, label in METHOD_QUALITY],
         calibrations=calibrations(data.calibration, data.space),
         curves=curves(data.training),
-        pages=_sections(),
+        pages=[item for item in _sections() if item[0] != "methods" or methods],
     )  # fmt: skip
 
 
@@ -111,17 +118,14 @@ def _sections() -> Sequence[tuple[str, str]]:
         ("pictures", "Pictures"),
         ("shares", "Shares per prompt"),
         ("quality", "Quality"),
+        ("methods", "Other methods"),
         ("named", "Named attributes"),
+        ("gate", "Release gate"),
         ("calibration", "Classifier"),
         ("training", "Training"),
         ("limits", "Not measured"),
         ("reproduce", "Reproduce"),
     )
-
-
-def target_text(shares: Mapping[str, float]) -> str:
-    """A target as text, such as ``female 50 %, male 50 %``."""
-    return ", ".join(f"{name} {percent(float(share))}" for name, share in shares.items())
 
 
 def guidance_text(data: ReportData) -> str:

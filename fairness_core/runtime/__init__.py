@@ -15,6 +15,7 @@ from fairness_core.runtime.artifacts import (
 from fairness_core.runtime.device import as_dtype, prepare
 from fairness_core.runtime.distributed import World
 from fairness_core.runtime.logs import configure, get_logger, progress
+from fairness_core.runtime.pipeline_run import begin_pipeline_run, end_pipeline_run
 from fairness_core.runtime.seeds import generator, image_noise, noise, seed_for
 from fairness_core.runtime.tracking import Tracker, open_run
 
@@ -24,7 +25,9 @@ __all__ = [
     "as_dtype",
     "atomic_file",
     "atomic_folder",
+    "begin_pipeline_run",
     "configure",
+    "end_pipeline_run",
     "generator",
     "get_logger",
     "image_noise",

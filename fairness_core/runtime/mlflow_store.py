@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from fairness_core.errors import ConfigError
 from fairness_core.runtime.outbox import Message, RefusedError, UnreachableError
 from fairness_core.runtime.redact import without_secrets
 
-__all__ = ["MlflowStore"]
+__all__ = ["MlflowStore", "open_client"]
 
 METRICS_PER_REQUEST, PARAMS_PER_REQUEST = 1000, 100
 # Read by MLflow, whose own values wait for a lost server for minutes, and the training with them.
@@ -30,6 +30,42 @@ DENIED = {401, 403}
 PASSING = {*DENIED, 408, 409, 425, 429}  # of the 4xx: worth another try
 
 
+def _mlflow() -> tuple[Any, str]:
+    """The library, and the address of the store."""
+    for key, value in DEFAULTS.items():
+        os.environ.setdefault(key, value)
+    try:
+        import mlflow
+    except ImportError as error:
+        raise ConfigError(
+            "Tracking is on and MLflow is not installed",
+            do="install evenhand[tracking], or set run.tracking to false",
+        ) from error
+    # The outbox says once that a server is gone; urllib3 would at every try.
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+    return mlflow, os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd()}/mlflow.db"
+
+
+def open_client() -> tuple[Any, Callable[[], AbstractContextManager[None]]]:
+    """MLflow's client for the store, and a context that turns its errors into ours.
+
+    Raises:
+        ConfigError: MLflow is not installed; inside the context: the store cannot be used.
+    """
+    mlflow, uri = _mlflow()
+
+    @contextmanager
+    def translated() -> Iterator[None]:
+        try:
+            yield
+        except mlflow.MlflowException as error:
+            raise ConfigError(
+                f"The model registry cannot be used: {_brief(error)}", given=without_secrets(uri)
+            ) from error
+
+    return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri), translated
+
+
 class MlflowStore:
     """One MLflow run, made when the store can first be reached.
 
@@ -38,29 +74,25 @@ class MlflowStore:
         name: Name of the run.
         tags: Its tags.
         started: Milliseconds since 1970.
+        run_id: A run that exists, to be gone on with instead of making one.
 
     Raises:
         ConfigError: MLflow is not installed.
     """
 
-    def __init__(self, experiment: str, name: str, tags: Mapping[str, str], started: int) -> None:
-        for key, value in DEFAULTS.items():
-            os.environ.setdefault(key, value)
-        try:
-            import mlflow
-        except ImportError as error:
-            raise ConfigError(
-                "Tracking is on and MLflow is not installed",
-                do="install evenhand[tracking], or set run.tracking to false",
-            ) from error
-        # The outbox says once that a server is gone; urllib3 would at every try.
-        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
-        self._mlflow = mlflow
-        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd()}/mlflow.db"
+    def __init__(
+        self,
+        experiment: str,
+        name: str,
+        tags: Mapping[str, str],
+        started: int,
+        run_id: str | None = None,
+    ) -> None:
+        self._mlflow, self.uri = _mlflow()
         self._experiment, self._name = experiment, name
         self._tags, self._started = dict(tags), started
         self._client: Any = None
-        self.run_id: str | None = None
+        self.run_id = run_id
 
     @property
     def remote(self) -> bool:
@@ -91,6 +123,10 @@ class MlflowStore:
     def _open(self) -> None:
         if self._client is None:
             self._client = self._mlflow.MlflowClient(tracking_uri=self.uri)
+        if self.run_id is not None:
+            for name, value in self._tags.items():
+                self._client.set_tag(self.run_id, name, value)
+            return
         found = self._client.get_experiment_by_name(self._experiment)
         if found is None:
             experiment = self._client.create_experiment(self._experiment, tags=EXPERIMENT_TAGS)

@@ -7,6 +7,7 @@ answer: that one, like any store that fails later, is written around (``outbox``
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Tracker", "open_run"]
 
+# The run of the whole pipeline: set by whoever started it, each step's run is put below it.
+PIPELINE_RUN = "MLFLOW_RUN_ID"
 UNSENT = Path("artifacts/unsent")
 _NAME = re.compile(r"[\w./ :-]{1,250}")
 Status = Literal["FINISHED", "FAILED", "KILLED"]
@@ -142,6 +145,8 @@ def open_run(
         return
     started = round(time.time() * 1000)
     marks = {"evenhand.run": experiment, "step": step, "evenhand.params_sha": digest(params)}
+    if os.environ.get(PIPELINE_RUN):
+        marks["mlflow.parentRunId"] = os.environ[PIPELINE_RUN]
     store = MlflowStore(experiment, step, marks | _revision() | dict(tags or {}), started)
     folder = Path(unsent) / f"{step}-{started}"
     outbox = Outbox(store.send, folder / "messages.jsonl")

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from fairness_core.training.checkpoint import clear_checkpoints
+from fairness_core.training.face_bank import EmbeddedFaces, embed_faces
 from fairness_core.training.loop import Finetuned, finetune, prompt_of_iteration
 from fairness_core.training.parts import Models, Schedule, Settings, StepResult
+from fairness_core.training.realism import Realism
 from fairness_core.training.step import original_images, training_step
 
 __all__ = [
+    "EmbeddedFaces",
     "Finetuned",
     "Models",
+    "Realism",
     "Schedule",
     "Settings",
     "StepResult",
     "clear_checkpoints",
+    "embed_faces",
     "finetune",
     "original_images",
     "prompt_of_iteration",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -13,6 +13,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from fairness_core.attributes import AttributeSpace
+from fairness_core.diffusion import tokenize
 from fairness_core.errors import ArtifactError, ConfigError, FaceError, ModelError, PromptError
 from fairness_core.runtime.distributed import World
 from fairness_core.runtime.logs import get_logger, progress
@@ -47,7 +49,10 @@ class Finetuned:
 
 
 def prompt_of_iteration(prompts: Sequence[str], iteration: int, seed: int) -> str:
-    """Prompts in a new random order in each pass over them; depends on nothing else."""
+    """Prompts in a new random order in each pass over them; depends on nothing else.
+
+    A prompt that is listed several times is visited as often in each pass.
+    """
     passes, place = divmod(iteration, len(prompts))
     order = torch.randperm(len(prompts), generator=generator("finetune-order", seed, passes))
     return prompts[int(order[place])]
@@ -63,6 +68,7 @@ def finetune(
     checkpoints: Path,
     fingerprint: str,
     named: Mapping[str, Collection[str]] = MappingProxyType({}),
+    targets: Mapping[str, AttributeSpace] = MappingProxyType({}),
     on_iteration: OnIteration | None = None,
 ) -> Finetuned:
     """Train the stack's adapters, going on from the newest checkpoint of the same run.
@@ -77,10 +83,11 @@ def finetune(
         fingerprint: Of everything that the result depends on.
         named: Prompts that ask for classes, and the attributes asked for: these are held, not
             aligned.
+        targets: Prompts with targets of their own, and the aligned attributes with these.
         on_iteration: Called with each iteration's number and row, the resumed ones too.
 
     Raises:
-        PromptError: There are no prompts.
+        PromptError: There are no prompts, or one is too long for the model.
         ConfigError: There are more processes than images.
         ArtifactError: The processes find different checkpoints.
         FaceError: Twenty iterations in a row without a face in any image. The state is saved.
@@ -93,6 +100,8 @@ def finetune(
             f"{world.size} processes cannot share {schedule.images} images",
             do="use fewer processes or more images per prompt",
         )
+    # A prompt that does not fit would else end the run when its turn comes.
+    tokenize(models.stack, prompts)
     state = TrainingState(models.stack, schedule)
     found = newest_checkpoint(checkpoints, fingerprint)
     if found is not None:
@@ -107,9 +116,8 @@ def finetune(
         calls.reset()
         state.clear_gradient()
         prompt = prompt_of_iteration(prompts, iteration, schedule.seed)
-        result = _iterate(
-            models, settings, schedule, world, prompt, named.get(prompt, ()), iteration
-        )
+        told = replace(settings, space=targets.get(prompt, settings.space))
+        result = _iterate(models, told, schedule, world, prompt, named.get(prompt, ()), iteration)
         norm = state.gradient_norm()
         _check_finite(iteration, result.losses["total"], norm)
         if result.faces:
@@ -175,7 +183,8 @@ def _row(iteration: int, result: StepResult, norm: float, seconds: float) -> dic
     for name, shares in result.shares.items():
         row |= {f"share_{name}_{i}": share for i, share in enumerate(shares)}
         row[f"used_{name}"] = result.used[name]
-    row["face_rate"] = result.faces / result.images
+    row["face_rate"] = result.with_face / result.images
+    row["faces_per_image"] = result.faces / result.images
     row["gradient_norm"] = norm
     row["seconds"] = seconds
     return row

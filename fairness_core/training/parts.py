@@ -4,25 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from fairness_core.attributes import AttributeSpace
 from fairness_core.classifiers import AttributeClassifier
 from fairness_core.diffusion import DiffusionStack, WeightMode
 from fairness_core.embeddings import ImageSelfEncoder, ImageTextEncoder
 from fairness_core.faces import FaceDetector
+from fairness_core.training.realism import Realism
 
 __all__ = ["Models", "Schedule", "Settings", "StepResult"]
 
 
 @dataclass(frozen=True)
 class Models:
-    """Everything an iteration looks through. Only the stack's adapters train."""
+    """Everything an iteration looks through. Only the stack's adapters train.
+
+    ``realism`` is there only where the face realism loss has a weight.
+    """
 
     stack: DiffusionStack
     detector: FaceDetector
     classifier: AttributeClassifier
     image_text: ImageTextEncoder
     image_self: ImageSelfEncoder
+    realism: Realism | None = None
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,10 @@ class Settings:
         factor1: Its factor where target and original class differ, per attribute.
         factor2: Its gradient's further factor inside the face region, per attribute.
         batch_size: Images per network call.
+        lambda_face: Weight of the face realism loss; 0 leaves it out.
+        own_face_confidence: The original's own face is the target of the realism loss where the
+            original is of the target class with at least this probability.
+        faces: ``largest``: one face of each image counts; ``all``: every face does.
     """
 
     space: AttributeSpace
@@ -52,6 +62,9 @@ class Settings:
     factor1: Mapping[str, float]
     factor2: Mapping[str, float]
     batch_size: int
+    lambda_face: float = 0.0
+    own_face_confidence: float = 0.9
+    faces: Literal["largest", "all"] = "largest"
 
 
 @dataclass(frozen=True)
@@ -88,10 +101,11 @@ class StepResult:
     """What an iteration measured, over all processes.
 
     Attributes:
-        losses: total, align, image and align_<attribute>.
+        losses: total, align, image, align_<attribute>, and face where it has a weight.
         shares: Per attribute, share of each class among the faces (argmax); NaN without faces.
         used: Per attribute, share of the faces whose target was confident enough.
-        faces: Images with a face.
+        faces: Faces: at most one of each image, or all of them.
+        with_face: Images with a face.
         images: Images.
     """
 
@@ -99,4 +113,5 @@ class StepResult:
     shares: dict[str, tuple[float, ...]]
     used: dict[str, float]
     faces: int
+    with_face: int
     images: int

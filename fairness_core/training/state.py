@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import torch
 
-from fairness_core.diffusion import DiffusionStack, load_lora_state, lora_state, trainable
+from fairness_core.diffusion import DiffusionStack, adapter_state, load_adapter_state, trainable
 from fairness_core.training.checkpoint import Checkpoint
 from fairness_core.training.ema import MovingAverage
 from fairness_core.training.optim import load_optimizer_state, new_optimizer, optimizer_state
@@ -68,7 +68,7 @@ class TrainingState:
         """Copy the state as it is now."""
         return Checkpoint(
             iteration=self.done,
-            weights=lora_state(self.stack),
+            weights=adapter_state(self.stack),
             average={name: weight.clone() for name, weight in self.average.weights.items()},
             updates=self.average.updates,
             optimizer=optimizer_state(self.optimizer, self.parameters),
@@ -77,7 +77,7 @@ class TrainingState:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Put back what ``checkpoint`` copied."""
-        load_lora_state(self.stack, checkpoint.weights)
+        load_adapter_state(self.stack, checkpoint.weights)
         load_optimizer_state(self.optimizer, self.parameters, checkpoint.optimizer)
         self.average.restore(checkpoint.average, checkpoint.updates)
         self.rows = [

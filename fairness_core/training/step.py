@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from functools import lru_cache
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -21,21 +19,17 @@ from fairness_core.diffusion import (
     disabled,
     encode_prompts,
     sample,
+    soft_tokens,
     step_weights,
     trainable,
 )
 from fairness_core.runtime.distributed import World
 from fairness_core.training.cotangent import loss_gradient
 from fairness_core.training.parts import Models, Settings, StepResult
-from fairness_core.training.perceive import perceive
+from fairness_core.training.perceive import Count, count_batch, counterparts, perceive
 from fairness_core.types import Targets
 
 __all__ = ["original_images", "training_step"]
-
-
-@lru_cache(maxsize=64)
-def _weights(scheduler: Any, steps: int, mode: Any) -> Tensor:
-    return step_weights(scheduler, steps, mode)
 
 
 @torch.no_grad()
@@ -50,12 +44,12 @@ def original_images(
 ) -> Float[Tensor, "n 3 y x"]:
     """o_i: the frozen model's images of the prompt from this noise, about [-1, 1]."""
     with disabled(models.stack):
-        text, empty = encode_prompts(models.stack, [prompt, ""]).split(1)
+        states = encode_prompts(models.stack, [prompt, ""])
         trajectory = sample(
             models.stack,
             noise,
-            text.expand(len(noise), -1, -1),
-            empty,
+            states[:1].expand(len(noise)),
+            states[1:],
             guidance=guidance,
             steps=steps,
             batch_size=batch_size,
@@ -99,8 +93,9 @@ def training_step(
     noise = noise.to(device)
     # 1. sample, keeping the trajectory
     states = encode_prompts(stack, [prompt, ""])
-    text = states[:1].detach().repeat(n, 1, 1).requires_grad_(states.requires_grad)
-    empty = states[1:].detach().clone().requires_grad_(states.requires_grad)
+    # Soft tokens stand in no empty prompt, whose branch then needs no backward pass.
+    in_both = stack.family.empty_learns and soft_tokens(stack) is None
+    text, empty = states[:1].leaf(n), states[1:].leaf(trains=in_both)
     trajectory = sample(
         stack,
         noise,
@@ -115,6 +110,7 @@ def training_step(
         _decode_all(stack, trajectory.final, settings.batch_size),
         models.detector,
         models.classifier,
+        every=settings.faces == "all",
     )
     if originals is None:
         originals = original_images(
@@ -126,7 +122,11 @@ def training_step(
             batch_size=settings.batch_size,
         )
     originals = originals.to(device)
-    originally = perceive(originals, models.detector, models.classifier)
+    originally = perceive(
+        originals, models.detector, models.classifier, every=settings.faces == "all"
+    )
+    if settings.faces == "all":
+        originally = counterparts(seen, originally)
     # 3. align targets over every process's faces
     everyone = {
         name: world.gather_rows(seen.probabilities[name]).cpu() for name in settings.space.names
@@ -148,8 +148,8 @@ def training_step(
         both = present & world.gather_rows(originally.faces.present).cpu()
         targets[name] = held_targets(was, both, confidence=settings.confidence)
     # 4. loss, and its cotangent v = dL/dz_0
-    first = world.shard(len(present)).start
-    local = {name: take_rows(t, slice(first, first + n)) for name, t in targets.items()}
+    count = count_batch(seen, n, world)
+    local = {name: take_rows(t, count.rows) for name, t in targets.items()}
     cotangent, losses = loss_gradient(
         models,
         settings,
@@ -159,11 +159,11 @@ def training_step(
         originally,
         local,
         n_faces=int(present.sum()),
-        n_images=len(present),
+        n_images=count.images,
     )
     # 5. adjusted gradient: one network call per chosen step
     indices, scale = choose_steps(len(trajectory), settings.gradient_steps, steps_from)
-    weights = _weights(stack.scheduler, steps, settings.gradient_weights)
+    weights = step_weights(stack, steps, settings.gradient_weights)
     accumulate_gradient(
         stack,
         trajectory,
@@ -176,14 +176,9 @@ def training_step(
         scale=scale,
         batch_size=settings.batch_size,
     )
-    if states.requires_grad:
-        gradient = torch.zeros_like(states)
-        for row, leaf in enumerate((text, empty)):
-            if leaf.grad is not None:
-                gradient[row] = leaf.grad.sum(dim=0)
-        states.backward(gradient)
+    states.backward([text, empty])
     world.sum_([_gradient(parameter) for parameter in trainable(stack).values()])
-    return _result(settings.space, losses, everyone, present, targets, world)
+    return _result(settings.space, losses, everyone, present, targets, count, world)
 
 
 def _gradient(parameter: Parameter) -> Tensor:
@@ -199,6 +194,7 @@ def _result(
     probabilities: Mapping[str, Float[Tensor, "n k"]],
     present: Tensor,
     targets: Mapping[str, Targets],
+    count: Count,
     world: World,
 ) -> StepResult:
     values = torch.tensor(list(losses.values()), dtype=torch.float64, device=world.device)
@@ -215,7 +211,8 @@ def _result(
         shares=shares,
         used=used,
         faces=faces,
-        images=len(present),
+        with_face=count.with_face,
+        images=count.images,
     )
 
 

@@ -15,11 +15,12 @@ from safetensors.torch import save_file
 
 from components.calibrate_classifier.main import main as calibrate_classifier
 from components.evaluate_bias.main import main as evaluate_bias
+from components.generate_baselines.main import main as generate_baselines
 from components.generate_images.main import main as generate_images
 from components.generate_prompts.main import main as generate_prompts
 from components.publish.main import main as publish
 from components.report.main import main as report
-from fairness_core.diffusion import DiffusionStack, LoraSpec, add_lora, lora_state
+from fairness_core.diffusion import DiffusionStack, LoraSpec, adapter_state, add_lora
 from fairness_core.runtime import write_manifest, write_table
 from tests.helpers.tiny_world import ATTRIBUTES, make_tiny_world, write_params
 
@@ -28,6 +29,8 @@ train-0,a bank guard,train,occupation,bank guard,,
 train-1,a harbour nurse,train,occupation,harbour nurse,,
 test-0,a bank nurse,test,occupation,bank nurse,,
 test-1,a harbour guard,test,occupation,harbour guard,,
+train-2,a tennis player,train,sport,tennis player,,
+sports-0,a rower at night,sports,sport,rower,,
 named-0,a female bank nurse,named,named,female bank nurse,female,
 named-1,an old male harbour guard,named,named,old male harbour guard,male,old
 """
@@ -50,13 +53,15 @@ def write_finetuned(base: Path, folder: Path) -> None:
     stack = DiffusionStack.load(base)
     draw = torch.Generator().manual_seed(5)
     add_lora(stack, text_encoder=LoraSpec(2), unet=None, generator=draw)
-    live = {k: v + 0.5 * torch.randn(v.shape, generator=draw) for k, v in lora_state(stack).items()}
+    live = {
+        k: v + 0.5 * torch.randn(v.shape, generator=draw) for k, v in adapter_state(stack).items()
+    }
     folder.mkdir(parents=True)
     save_file(live, folder / "live.safetensors")
     save_file({k: 0.5 * v for k, v in live.items()}, folder / "ema.safetensors")
     log = {"iteration": [0, 1], "loss_total": [2.0, 1.0], "face_rate": [1.0, 1.0]}
     write_table(pd.DataFrame(log), folder / "log.parquet")
-    write_manifest(folder, "finetune", rank=2, iterations=2)
+    write_manifest(folder, "finetune", alpha=None, iterations=2)
 
 
 @pytest.fixture(scope="session")
@@ -78,7 +83,18 @@ def done(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Run:
     }
     params["calibrate_classifier"] |= {"images": 100, "epochs": 1, "audit_epochs": 1}
     params["generate_images"] = {"steps": 2, "guidance": 3.0, "batch_size": 8}
-    params["evaluate_bias"] |= {"bootstrap": 100, "batch_size": 8}
+    params["baselines"] |= {
+        "methods": ["intervention", "uce", "debiasvl"],
+        "wording": "{prompt}, {classes}",
+        "words": {"old": "elderly"},
+        "iterations": 1,
+        "images": 2,
+    }
+    params["evaluate_bias"] |= {"also": ["sports"], "bootstrap": 100, "batch_size": 8}
+    params["targets"] |= {
+        "source": "a made-up census",
+        "overrides": {"bank nurse": {"gender": {"female": 0.3, "male": 0.7}}},
+    }
     # The attributes' order is theirs: it names what is measured jointly.
     params["attributes"] = ATTRIBUTES
     path.write_text(yaml.safe_dump(params, sort_keys=False))
@@ -92,6 +108,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Run:
         assert publish([]) == 0
         assert generate_images(["--model", "base"]) == 0
         assert generate_images(["--model", "aligned"]) == 0
+        assert generate_baselines([]) == 0
         assert evaluate_bias([]) == 0
         assert report([]) == 0
     finally:

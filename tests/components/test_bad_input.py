@@ -44,7 +44,10 @@ def test_every_problem_of_the_parameters_is_listed(here, capsys, tmp_path):
     [
         (lambda text: text.splitlines()[0] + "\n", "prompt list is empty"),
         (lambda text: text.replace(",test,", ",validation,"), "split 'test' is empty"),
-        (lambda text: text.replace("a bank guard,", "a bank nurse by day,"), "appear in training"),
+        (
+            lambda text: text.replace("a bank guard,", "a bank nurse by day,"),
+            "can be learned from another",
+        ),
         (lambda text: text.replace(",test,", ",tset,"), "did you mean 'test'"),
     ],
 )

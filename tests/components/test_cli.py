@@ -49,6 +49,36 @@ def test_step_passes_options_on(here, tmp_path):
         RUNNER.invoke(cli.app, ["step", "generate"], catch_exceptions=False)
 
 
+def test_presets_are_listed_and_run_shows_one_experiment(repository, monkeypatch):
+    monkeypatch.chdir(repository)
+    listed = RUNNER.invoke(cli.app, ["presets"], catch_exceptions=False).output
+    assert listed.splitlines()[0].startswith("portraits-gender ")
+    assert len(listed.splitlines()) == 12
+    command = ["run", "--preset", "portraits-race", "--set", "run.seed=3", "--show"]
+    shown = RUNNER.invoke(cli.app, command, catch_exceptions=False).output
+    assert shown.startswith("dvc exp run --temp --name portraits-race ")
+    assert "++run.seed=3" in shown
+    with pytest.raises(
+        ConfigError, match="(?s)With preset 'portraits-race'.*run.seed: must be >= 0"
+    ):
+        RUNNER.invoke(cli.app, [*command, "--set", "run.seed=-1"], catch_exceptions=False)
+
+
+def test_run_without_preset_and_with_the_other_runners_options(repository, monkeypatch):
+    monkeypatch.chdir(repository)
+    command = ["run", "--set", "run.seed=3"]
+    shown = RUNNER.invoke(cli.app, [*command, "--show"], catch_exceptions=False).output
+    assert shown == "dvc exp run --temp --set-param ++run.seed=3\n"
+    for wrong, said in (
+        (["--runner", "subprocess", "--show", "--keep"], "runner subprocess has no --keep, --show"),
+        (["--input", "a=b", "--out", "x"], "runner dvc has no --out, --input"),
+        (["--runner", "docker", "--preset", "portraits-rase"], "no such preset.*portraits-race"),
+        (["--runner", "docker", "--image", ""], "Containers need an image"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            RUNNER.invoke(cli.app, [*command, *wrong], catch_exceptions=False)
+
+
 def test_draw_writes_a_sheet(tmp_path):
     sheet = tmp_path / "a" / "sheet.png"
     command = ["portraits", "draw", str(sheet), "--count", "10", "--scale", "2"]

@@ -36,12 +36,15 @@ def test_the_stages_are_the_steps(stages):
     assert list(stages) == [
         "generate_prompts",
         "calibrate_classifier",
+        "build_bank",
         "finetune",
         "publish",
         "generate_images@base",
         "generate_images@aligned",
+        "generate_baselines",
         "evaluate_bias",
         "report",
+        "gate",
     ]
 
 

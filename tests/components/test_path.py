@@ -9,6 +9,7 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
+from fairness_core.metrics import fair_floor
 from fairness_core.runtime import image_noise, read_json, read_table, verify
 from tests.components.conftest import NAMED_IMAGES, TEST_IMAGES, pixels
 from tests.helpers.tiny_world import ATTRIBUTES
@@ -17,12 +18,15 @@ from tests.helpers.tiny_world import ATTRIBUTES
 def test_prompts_and_their_plan(done):
     verify(done / "artifacts/prompts", kind="prompts")
     prompts = read_table(done / "artifacts/prompts/prompts.parquet")
-    assert len(prompts) == 6
+    assert len(prompts) == 8
+    own = prompts.set_index("prompt_id")["target_gender_female"].dropna()
+    assert own.to_dict() == {"test-0": 0.3}
     assert prompts["planted_gender_female"].isna().all()
     plan = read_table(done / "artifacts/prompts/plan.parquet")
     assert dict(zip(plan["prompt_id"], plan["images"], strict=True)) == {
         "test-0": TEST_IMAGES,
         "test-1": TEST_IMAGES,
+        "sports-0": TEST_IMAGES,
         "named-0": NAMED_IMAGES,
         "named-1": NAMED_IMAGES,
     }
@@ -50,7 +54,7 @@ def test_two_separate_classifiers_with_their_calibration(done):
 
 
 def test_the_bundle_says_where_it_comes_from(done):
-    extra = verify(done / "artifacts/bundle", kind="lora-bundle")["extra"]
+    extra = verify(done / "artifacts/bundle", kind="adapter-bundle")["extra"]
     classifiers = verify(done / "artifacts/classifiers")["files"]
     assert extra["classifier_sha256"] == classifiers["train/model.safetensors"]["sha256"]
     assert (extra["weights"], extra["iterations"]) == ("ema", 2)
@@ -92,7 +96,7 @@ def test_base_and_aligned_images_share_prompts_indices_and_seeds(done):
     ]
     keys = ["image_id", "prompt_id", "index", "seed", "file", "split"]
     assert tables[0][keys].equals(tables[1][keys])
-    assert len(tables[0]) == 2 * TEST_IMAGES + 2 * NAMED_IMAGES
+    assert len(tables[0]) == 3 * TEST_IMAGES + 2 * NAMED_IMAGES
 
 
 def test_the_evaluation_holds_every_figure(done):
@@ -112,13 +116,27 @@ def test_the_evaluation_holds_every_figure(done):
     assert set(evaluation["named"]["per_attribute"]) == {"gender", "age"}
     assert (evaluation["guidance"], evaluation["steps"]) == (3.0, 2)
     assert (evaluation["n_prompts"], evaluation["images_per_prompt"]) == (2, TEST_IMAGES)
+    sports = evaluation["also"]["sports"]
+    assert (sports["n_prompts"], sports["images_per_prompt"]) == (1, TEST_IMAGES)
+    assert set(sports["change"]) == set(evaluation["change"])
+    # One of the two prompts has a target of its own, and with it another floor.
+    counts = read_table(done / "artifacts/evaluation/prompts.parquet")
+    rows = counts[(counts["model"] == "base") & (counts["attribute"] == "gender")]
+    n = rows.set_index("prompt_id")["n"]
+    floors = [
+        fair_floor(np.array([n[name]]), target)
+        for name, target in (("test-0", (0.3, 0.7)), ("test-1", (0.8, 0.2)))
+        if n[name]
+    ]
+    assert evaluation["base"]["gender"]["fair_floor"] == pytest.approx(np.mean(floors))
 
 
 def test_the_tables_of_the_evaluation(done):
     verify(done / "artifacts/evaluation", kind="evaluation")
     faces = read_table(done / "artifacts/evaluation/faces.parquet")
-    assert len(faces) == 2 * (2 * TEST_IMAGES + 2 * NAMED_IMAGES)
-    assert set(faces["model"]) == {"base", "aligned"}
+    models = {"base", "aligned", "intervention", "uce", "debiasvl"}
+    assert set(faces["model"]) == models
+    assert len(faces) == len(models) * (3 * TEST_IMAGES + 2 * NAMED_IMAGES)
     assert faces["present"].any()
     quality = read_table(done / "artifacts/evaluation/quality.parquet")
     assert quality["clip_t"].between(-1, 1).all()
@@ -129,6 +147,11 @@ def test_the_report_and_the_card_are_written(done):
     page = (done / "artifacts/report/report.html").read_text()
     assert "<html" in page
     assert "bank nurse" in page
+    for method in ("intervention", "uce", "debiasvl"):
+        assert f'<th scope="row">{method}</th>' in page
+    assert "a made-up census" in page
+    assert "female 30\u00a0%, male 70\u00a0%" in page
+    assert "sports: gender bias" in page
     card = (done / "artifacts/report/model-card.md").read_text()
     evaluation = json.loads((done / "metrics/evaluation.json").read_text())
     assert f"{evaluation['aligned']['gender']['bias']:.3f}" in card

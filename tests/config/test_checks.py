@@ -20,12 +20,29 @@ from fairness_core.errors import ConfigError
          "'age'?"),
         (["calibrate_classifier.train_network=mobilenet"],
          "calibrate_classifier.audit_network: must differ"),
+        (["calibrate_classifier.source={gender: 'celeba:c', race: 'fairface:f', ag: 'celeba:c', "
+          "age: 'celeba:c'}"], "calibrate_classifier.source: 'ag' is not an attribute; did you"),
+        (["calibrate_classifier.train_network={gender: folder}"],
+         "calibrate_classifier.train_network: has nothing for race, age"),
+        (["calibrate_classifier.merges.rac={}"], "did you mean 'race'"),
+        (["calibrate_classifier.train_network={gender: g, race: r, age: a}",
+          "calibrate_classifier.audit_network={gender: g, race: s, age: b}"],
+         "calibrate_classifier.audit_network: must not have a classifier that training has; "
+         "given g"),
         (["finetune.iterations=10"], "finetune.checkpoint_every: must be at most "
          "finetune.iterations = 10; given 25"),
         (["finetune.steps=[12, 11]"], "finetune.steps: the first must not exceed the last"),
         (["finetune.gradient_steps=10"], "finetune.gradient_steps: must be at most the fewest "
          "sampling steps, 9; given 10"),
-        (["finetune.train_text_encoder=false"], "nothing is trained"),
+        (["finetune.train_text_encoder=false"], "nothing is trained: set train_text_encoder or "
+         "train_unet to true, or soft_tokens to a number above 0"),
+        (["finetune.soft_tokens=5"], "finetune.soft_tokens: must be 0 beside LoRA weights: the two "
+         "are published as separate files, either of which loads alone and is then not what was "
+         "trained; given 5; set it to 0, or train_text_encoder to false"),
+        (["finetune.soft_tokens=5", "finetune.train_unet=true"],
+         "or train_text_encoder and train_unet to false"),
+        (["finetune.soft_tokens=5", "finetune.train_unet=true",
+          "finetune.train_text_encoder=false"], "or train_unet to false"),
     ],
 )  # fmt: skip
 def test_values_must_fit_together(repository, overrides, message):
@@ -37,11 +54,18 @@ def test_values_must_fit_together(repository, overrides, message):
 @pytest.mark.parametrize(
     "overrides",
     [
+        ["calibrate_classifier.source=fairface:/data/fairface"],
+        ["calibrate_classifier.train_network={gender: g, race: r, age: a}"],
+        ["calibrate_classifier.merges={race: {light: [White, Asian], dark: [Black]}}"],
         ["finetune.gradient_steps=9"],
         ["finetune.gradient_steps=null"],
         ["finetune.steps=[9, 9]"],
         ["finetune.iterations=25"],
         ["finetune.train_text_encoder=false", "finetune.train_unet=true"],
+        ["finetune.train_unet=true"],
+        ["finetune.train_text_encoder=false", "finetune.soft_tokens=1"],
+        ["finetune.alpha=16"],
+        ["finetune.alpha=0.5"],
         ["finetune.align=[race]"],
         ["finetune.align=[age]", "finetune.factor1.age=0.6", "finetune.factor2.age=0.3"],
         ["attributes.gender.target=[0.3, 0.7]"],
@@ -65,3 +89,10 @@ def test_sound_values_are_checked_beside_unsound_ones(repository):
         load(repository / "tests" / "data" / "params.yaml", overrides)
     assert "finetune.steps: the first must not exceed" in str(caught.value)
     assert "sums to 1.1" in str(caught.value)
+
+
+def test_the_networks_are_those_that_can_be_built():
+    from fairness_core.classifiers import NETWORKS
+    from fairness_core.config.choices import NETWORKS as KNOWN
+
+    assert tuple(NETWORKS) == KNOWN

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fairness_core.diffusion import DiffusionStack, encode_prompts
+from fairness_core.diffusion import Conditioning, DiffusionStack, encode_prompts
 from tests.helpers.tiny_diffusion import make_tiny_pipeline
 
 PROMPTS = ["a photo of a nurse", "a pilot, smiling", "the face of a clerk"]
@@ -51,7 +51,7 @@ def stack(fresh: Callable[[], DiffusionStack]) -> DiffusionStack:
 
 
 @pytest.fixture
-def conditioning(stack: DiffusionStack) -> tuple[Tensor, Tensor]:
+def conditioning(stack: DiffusionStack) -> tuple[Conditioning, Conditioning]:
     """Embeddings of three prompts and of the empty one, without a graph."""
     with torch.no_grad():
         return encode_prompts(stack, PROMPTS), encode_prompts(stack, [""])

@@ -20,7 +20,7 @@ from diffusers import (
 )
 from torch import Tensor
 
-from fairness_core.diffusion import DiffusionStack
+from fairness_core.diffusion import Conditioning, DiffusionStack
 from tests.helpers.tiny_diffusion import SD_NOISE
 
 SCHEDULERS: dict[str, Any] = {
@@ -45,14 +45,14 @@ class PlainRun:
 def plain_run(
     stack: DiffusionStack,
     noise: Tensor,
-    embedding: Tensor,
-    empty: Tensor,
+    embedding: Conditioning,
+    empty: Conditioning,
     *,
     guidance: float,
     steps: int,
     factors: Sequence[float] | None = None,
 ) -> PlainRun:
-    """Sample with a graph, the U-Net's inputs detached.
+    """Sample with a graph of a model whose U-Net is told the states alone, its inputs detached.
 
     ``factors`` multiply the gradient that reaches each step's output, by hooks that read them
     in the backward pass.
@@ -63,9 +63,9 @@ def plain_run(
     outputs: list[Tensor] = []
     for step, timestep in enumerate(scheduler.timesteps):
         inputs = scheduler.scale_model_input(latents, timestep).detach()
-        output = stack.unet(inputs, timestep, encoder_hidden_states=embedding).sample
+        output = stack.unet(inputs, timestep, encoder_hidden_states=embedding.states).sample
         if guidance != 1.0:
-            rows = empty.expand(len(inputs), -1, -1)
+            rows = empty.states.expand(len(inputs), -1, -1)
             without = stack.unet(inputs, timestep, encoder_hidden_states=rows).sample
             output = (1 - guidance) * without + guidance * output
         if factors is not None:

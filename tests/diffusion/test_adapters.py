@@ -14,15 +14,16 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from fairness_core.diffusion import (
     DiffusionStack,
     LoraSpec,
+    adapter_state,
     add_lora,
     disabled,
     encode_prompts,
-    load_lora_state,
-    lora_state,
+    load_adapter_state,
     trainable,
 )
-from fairness_core.diffusion.adapters import TEXT_TARGETS, UNET_TARGETS
+from fairness_core.diffusion.families.base import TEXT_TARGETS, UNET_TARGETS
 from fairness_core.errors import ConfigError, ModelError
+from tests.helpers.close import FLOAT32_SUM, assert_close
 
 Fresh = Callable[[], DiffusionStack]
 
@@ -49,7 +50,7 @@ def shake(stack: DiffusionStack) -> None:
 def outputs(stack: DiffusionStack, noise: Tensor) -> tuple[Tensor, Tensor]:
     with torch.no_grad():
         embedding = encode_prompts(stack, ["a pilot"] * len(noise))
-        return embedding, stack.predict(noise, torch.tensor(500), embedding)
+        return embedding.states, stack.predict(noise, torch.tensor(500), embedding)
 
 
 def test_the_same_generator_gives_the_same_adapters(fresh: Fresh, stack: DiffusionStack) -> None:
@@ -156,7 +157,7 @@ def test_names_are_those_that_peft_writes(stack: DiffusionStack) -> None:
         for part, network in (("text_encoder", stack.text_encoder), ("unet", stack.unet))
         for name in get_peft_model_state_dict(network)
     }
-    assert set(lora_state(stack)) == expected
+    assert set(adapter_state(stack)) == expected
 
 
 def test_alpha_is_the_rank(stack: DiffusionStack) -> None:
@@ -172,19 +173,19 @@ def test_state_goes_through_a_file_exactly(
 ) -> None:
     adapt(stack)
     shake(stack)
-    state = lora_state(stack)
+    state = adapter_state(stack)
     save_file(state, tmp_path / "adapter.safetensors")
     again = fresh()
     adapt(again, seed=5)
-    load_lora_state(again, load_file(tmp_path / "adapter.safetensors"))
-    assert all(torch.equal(lora_state(again)[name], value) for name, value in state.items())
+    load_adapter_state(again, load_file(tmp_path / "adapter.safetensors"))
+    assert all(torch.equal(adapter_state(again)[name], value) for name, value in state.items())
     for found, expected in zip(outputs(again, noise), outputs(stack, noise), strict=True):
         assert torch.equal(found, expected)
 
 
 def test_state_is_a_copy(stack: DiffusionStack) -> None:
     adapt(stack)
-    before = lora_state(stack)
+    before = adapter_state(stack)
     kept = {name: value.clone() for name, value in before.items()}
     shake(stack)
     assert all(torch.equal(before[name], kept[name]) for name in kept)
@@ -199,21 +200,21 @@ def test_adapters_are_float32_on_a_half_precision_model(folder: Path, noise: Ten
 
 def test_state_of_other_networks_is_refused(stack: DiffusionStack) -> None:
     adapt(stack)
-    state = lora_state(stack)
+    state = adapter_state(stack)
     missing = sorted(state)[0]
     del state[missing]
     with pytest.raises(ModelError, match=f"differ in 1 names.*{missing}"):
-        load_lora_state(stack, state)
+        load_adapter_state(stack, state)
 
 
 def test_state_of_another_rank_is_refused_whole(stack: DiffusionStack, fresh: Fresh) -> None:
     adapt(stack, text=2, unet=2)
     other = fresh()
     adapt(other, text=2, unet=3, seed=1)
-    before = lora_state(stack)
+    before = adapter_state(stack)
     with pytest.raises(ModelError, match=r"unet\..*has shape \(3, .*the model's \(2, "):
-        load_lora_state(stack, lora_state(other))
-    assert all(torch.equal(lora_state(stack)[name], value) for name, value in before.items())
+        load_adapter_state(stack, adapter_state(other))
+    assert all(torch.equal(adapter_state(stack)[name], value) for name, value in before.items())
 
 
 def test_adapters_twice_are_refused(stack: DiffusionStack) -> None:
@@ -225,6 +226,31 @@ def test_adapters_twice_are_refused(stack: DiffusionStack) -> None:
 def test_no_adapters_are_refused(stack: DiffusionStack) -> None:
     with pytest.raises(ConfigError, match="No adapters were asked for"):
         adapt(stack, text=None, unet=None)
+
+
+@pytest.mark.parametrize("alpha", [6, 1.5])
+def test_another_alpha_scales_the_adapters(
+    stack: DiffusionStack, fresh: Fresh, noise: Tensor, alpha: float
+) -> None:
+    """Scale alpha/rank: the same outputs as of B times that."""
+    scaled = fresh()
+    spec = LoraSpec(3, alpha)
+    source = torch.Generator().manual_seed(0)
+    add_lora(scaled, text_encoder=spec, unet=spec, generator=source)
+    adapt(stack, text=3, unet=3)
+    shake(scaled)
+    shake(stack)
+    with torch.no_grad():
+        for name, parameter in trainable(stack).items():
+            if ".lora_B." in name:
+                parameter *= alpha / 3
+    for found, expected in zip(outputs(scaled, noise), outputs(stack, noise), strict=True):
+        assert_close(found, expected, FLOAT32_SUM)
+
+
+def test_an_alpha_is_above_zero() -> None:
+    with pytest.raises(ConfigError, match="alpha is above 0"):
+        LoraSpec(2, 0)
 
 
 def test_a_rank_is_at_least_one() -> None:
@@ -243,7 +269,10 @@ def test_counts_on_stable_diffusion_15_are_the_papers(stack: DiffusionStack) -> 
             )
         )
         stack.unet = UNet2DConditionModel(cross_attention_dim=768, sample_size=64)
+        sizes = [sum(p.numel() for p in n.parameters()) for n in (stack.text_encoder, stack.unet)]
         adapt(stack, text=50, unet=50)
+    # Of the published weights, by which the configurations are known to be theirs.
+    assert sizes == [123_060_480, 859_520_964]
     found = trainable(stack)
     text = sum(p.numel() for name, p in found.items() if name.startswith("text_encoder."))
     unet = sum(p.numel() for name, p in found.items() if name.startswith("unet."))

@@ -99,7 +99,7 @@ def ours(
     found = []
     for mode, chosen in itertools.product(modes, subsets or [range(steps)]):
         reset(stack)
-        embedding, empty = leaf(encoded), leaf(encoded_empty)
+        embedding, empty = encoded.leaf(), encoded_empty.leaf()
         accumulate_gradient(
             stack,
             trajectory,
@@ -113,9 +113,9 @@ def ours(
             batch_size=batch_size,
         )
         if encoded.requires_grad:
-            encoded.backward(embedding.grad, retain_graph=True)
-            if empty.grad is not None:
-                encoded_empty.backward(empty.grad, retain_graph=True)
+            encoded.states.backward(embedding.states.grad, retain_graph=True)
+            if empty.states.grad is not None:
+                encoded_empty.states.backward(empty.states.grad, retain_graph=True)
         found.append(collected(stack))
     return found
 
@@ -244,9 +244,9 @@ def test_gradients_add_up(stack: DiffusionStack, noise: Tensor) -> None:
     to_float64(adapted(stack))
     run = Products(stack, noise.double())
     run.accumulate()
-    once = run.embedding.grad.clone()
+    once = run.embedding.states.grad.clone()
     run.accumulate()
-    torch.testing.assert_close(run.embedding.grad, 2 * once)
+    torch.testing.assert_close(run.embedding.states.grad, 2 * once)
 
 
 class Products:
@@ -261,8 +261,8 @@ class Products:
     ) -> None:
         self.stack = stack
         with torch.no_grad():
-            self.embedding = leaf(encode_prompts(stack, prompts))
-            self.empty = leaf(encode_prompts(stack, [""]))
+            self.embedding = encode_prompts(stack, prompts).map(leaf)
+            self.empty = encode_prompts(stack, [""]).map(leaf)
         self.trajectory = sample(
             stack, noise, self.embedding, self.empty, guidance=GUIDANCE, steps=steps
         )
@@ -317,7 +317,7 @@ def test_without_guidance_half_the_calls(stack: DiffusionStack, noise: Tensor) -
     stack.calls.reset()
     run.accumulate(guidance=1.0)
     assert (stack.calls.forwards, stack.calls.backwards) == (9, 9)
-    assert run.empty.grad is None
+    assert run.empty.states.grad is None
 
 
 def test_a_branch_that_wants_no_gradient_costs_nothing(
@@ -325,13 +325,13 @@ def test_a_branch_that_wants_no_gradient_costs_nothing(
 ) -> None:
     run = Products(stack, noise)
     run.accumulate()
-    both = run.embedding.grad.clone()
-    run.embedding.grad = None
-    run.empty.requires_grad_(False)
+    both = run.embedding.states.grad.clone()
+    run.embedding.states.grad = None
+    run.empty.states.requires_grad_(False)
     stack.calls.reset()
     run.accumulate()
     assert (stack.calls.forwards, stack.calls.backwards) == (9, 9)
-    torch.testing.assert_close(run.embedding.grad, both)
+    torch.testing.assert_close(run.embedding.states.grad, both)
 
 
 def test_frozen_weights_get_no_gradient(stack: DiffusionStack, noise: Tensor) -> None:
@@ -343,13 +343,13 @@ def test_frozen_weights_get_no_gradient(stack: DiffusionStack, noise: Tensor) ->
 def test_a_conditioning_inside_a_graph_is_refused(stack: DiffusionStack, noise: Tensor) -> None:
     run = Products(stack, noise)
     with pytest.raises(ConfigError, match="'embedding' is part of a graph"):
-        run.accumulate(embedding=run.embedding * 1.0)
+        run.accumulate(embedding=run.embedding.map(lambda tensor: tensor * 1.0))
 
 
 def test_nothing_to_train_is_refused(stack: DiffusionStack, noise: Tensor) -> None:
     run = Products(stack, noise)
-    run.embedding.requires_grad_(False)
-    run.empty.requires_grad_(False)
+    run.embedding.states.requires_grad_(False)
+    run.empty.states.requires_grad_(False)
     with pytest.raises(ConfigError, match="Nothing requires a gradient"):
         run.accumulate()
 

@@ -17,7 +17,12 @@ from diffusers import (
     PNDMScheduler,
 )
 
-from fairness_core.diffusion import DiffusionStack, sampler_coefficients, step_weights
+from fairness_core.diffusion import (
+    Conditioning,
+    DiffusionStack,
+    sampler_coefficients,
+    step_weights,
+)
 from fairness_core.errors import ConfigError, ModelError
 from tests.diffusion.plain import SCHEDULERS, every_scheduler, measured_coefficients, plain_run
 from tests.helpers.tiny_diffusion import SD_NOISE
@@ -39,7 +44,8 @@ def test_exact_gives_every_step_the_same_effective_weight(
 
     stack: Any = SimpleNamespace(unet=network, scheduler=scheduler)
     noise = torch.randn(shape, generator=generator, dtype=dtype)
-    run = plain_run(stack, noise, noise, noise, guidance=1.0, steps=steps)
+    nothing = Conditioning(noise.flatten(2))
+    run = plain_run(stack, noise, nothing, nothing, guidance=1.0, steps=steps)
     measured = measured_coefficients(run).double()
     applied = step_weights(scheduler, steps, "exact") / step_weights(scheduler, steps, "unadjusted")
     effective = measured * applied[:, None]

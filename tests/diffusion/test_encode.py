@@ -19,15 +19,16 @@ def test_ids_are_padded_between_start_and_end(stack: DiffusionStack) -> None:
 def test_equals_the_stock_pipelines_encoding(stack: DiffusionStack) -> None:
     prompts = ["a photo of a nurse", "a pilot"]
     expected, empty = stack.pipeline().encode_prompt(prompts, stack.device, 1, True)
-    assert torch.equal(encode_prompts(stack, prompts), expected)
-    assert torch.equal(encode_prompts(stack, [""]), empty[:1])
+    assert torch.equal(encode_prompts(stack, prompts).states, expected)
+    assert torch.equal(encode_prompts(stack, [""]).states, empty[:1])
+    assert encode_prompts(stack, prompts).pooled is None
 
 
 def test_passes_the_mask_where_the_text_encoder_asks_for_it(stack: DiffusionStack) -> None:
-    without = encode_prompts(stack, ["a pilot"])
+    without = encode_prompts(stack, ["a pilot"]).states
     stack.text_encoder.config.use_attention_mask = True
     expected, _ = stack.pipeline().encode_prompt(["a pilot"], stack.device, 1, False)
-    masked = encode_prompts(stack, ["a pilot"])
+    masked = encode_prompts(stack, ["a pilot"]).states
     assert torch.equal(masked, expected)
     assert not torch.equal(masked, without)
 
@@ -35,7 +36,7 @@ def test_passes_the_mask_where_the_text_encoder_asks_for_it(stack: DiffusionStac
 def test_carries_a_gradient_to_the_text_encoder(stack: DiffusionStack) -> None:
     assert not encode_prompts(stack, ["a pilot"]).requires_grad
     stack.text_encoder.requires_grad_(True)
-    encode_prompts(stack, ["a pilot"]).sum().backward()
+    encode_prompts(stack, ["a pilot"]).states.sum().backward()
     assert stack.text_encoder.final_layer_norm.bias.grad.abs().sum() > 0
 
 

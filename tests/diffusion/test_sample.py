@@ -12,12 +12,12 @@ from diffusers import (
 )
 from torch import Tensor
 
-from fairness_core.diffusion import DiffusionStack, sample
+from fairness_core.diffusion import Conditioning, DiffusionStack, sample
 from fairness_core.errors import ConfigError, ModelError
 from tests.diffusion.conftest import PROMPTS
 from tests.helpers.tiny_diffusion import SD_NOISE, tiny_scheduler
 
-Conditioning = tuple[Tensor, Tensor]
+Both = tuple[Conditioning, Conditioning]
 
 
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
@@ -34,7 +34,7 @@ Conditioning = tuple[Tensor, Tensor]
 def test_equals_the_stock_pipeline(
     stack: DiffusionStack,
     noise: Tensor,
-    conditioning: Conditioning,
+    conditioning: Both,
     scheduler: object,
     guidance: float,
 ) -> None:
@@ -53,7 +53,7 @@ def test_equals_the_stock_pipeline(
 
 
 def test_the_trajectory_reproduces_every_network_call(
-    stack: DiffusionStack, noise: Tensor, conditioning: Conditioning
+    stack: DiffusionStack, noise: Tensor, conditioning: Both
 ) -> None:
     stack.scheduler = EulerDiscreteScheduler(**SD_NOISE)
     seen: list[tuple[Tensor, Tensor]] = []
@@ -73,7 +73,7 @@ def test_the_trajectory_reproduces_every_network_call(
 def test_counts_one_call_a_step_and_two_under_guidance(
     stack: DiffusionStack,
     noise: Tensor,
-    conditioning: Conditioning,
+    conditioning: Both,
     guidance: float,
     calls_per_step: int,
 ) -> None:
@@ -84,7 +84,7 @@ def test_counts_one_call_a_step_and_two_under_guidance(
 
 @pytest.mark.parametrize("batch_size", [1, 2, 100])
 def test_does_not_depend_on_the_batch_size(
-    stack: DiffusionStack, noise: Tensor, conditioning: Conditioning, batch_size: int
+    stack: DiffusionStack, noise: Tensor, conditioning: Both, batch_size: int
 ) -> None:
     whole = sample(stack, noise, *conditioning, guidance=3.0, steps=4)
     parts = sample(stack, noise, *conditioning, guidance=3.0, steps=4, batch_size=batch_size)
@@ -93,7 +93,7 @@ def test_does_not_depend_on_the_batch_size(
 
 
 def test_a_flow_matching_scheduler_runs(
-    stack: DiffusionStack, noise: Tensor, conditioning: Conditioning
+    stack: DiffusionStack, noise: Tensor, conditioning: Both
 ) -> None:
     stack.scheduler = FlowMatchEulerDiscreteScheduler()
     trajectory = sample(stack, noise, *conditioning, guidance=1.0, steps=4)
@@ -110,7 +110,7 @@ def test_a_flow_matching_scheduler_runs(
     ids=lambda s: type(s).__name__,
 )
 def test_a_sampler_that_adds_noise_needs_a_generator(
-    stack: DiffusionStack, noise: Tensor, conditioning: Conditioning, scheduler: object
+    stack: DiffusionStack, noise: Tensor, conditioning: Both, scheduler: object
 ) -> None:
     stack.scheduler = scheduler
     state = torch.get_rng_state()
@@ -134,14 +134,14 @@ def test_a_sampler_that_adds_noise_needs_a_generator(
 
 @pytest.mark.parametrize("guidance", [0.5, float("nan")])
 def test_guidance_below_one_is_refused(
-    stack: DiffusionStack, noise: Tensor, conditioning: Conditioning, guidance: float
+    stack: DiffusionStack, noise: Tensor, conditioning: Both, guidance: float
 ) -> None:
     with pytest.raises(ConfigError, match="Guidance is less than 1"):
         sample(stack, noise, *conditioning, guidance=guidance, steps=3)
 
 
 def test_an_empty_batch_is_refused(
-    stack: DiffusionStack, noise: Tensor, conditioning: Conditioning
+    stack: DiffusionStack, noise: Tensor, conditioning: Both
 ) -> None:
     with pytest.raises(ConfigError, match="at least one image"):
         sample(stack, noise, *conditioning, guidance=1.0, steps=3, batch_size=0)

@@ -10,7 +10,7 @@ import torch
 from diffusers import DPMSolverMultistepScheduler, EulerDiscreteScheduler
 from safetensors.torch import load_file, save_file
 
-from fairness_core.diffusion import DiffusionStack
+from fairness_core.diffusion import Conditioning, DiffusionStack
 from fairness_core.errors import ConfigError, ModelError
 from tests.helpers.tiny_diffusion import make_tiny_pipeline, tiny_modules
 
@@ -67,10 +67,10 @@ def test_the_pipeline_shares_networks_but_not_the_scheduler(stack: DiffusionStac
 def test_calls_are_counted_in_rows(stack: DiffusionStack, generator: torch.Generator) -> None:
     latents = torch.randn(5, *stack.latent_shape, generator=generator)
     embedding = torch.randn(5, 77, 16, generator=generator)
-    stack.predict(latents, torch.tensor(10), embedding)
+    stack.predict(latents, torch.tensor(10), Conditioning(embedding))
     assert (stack.calls.forwards, stack.calls.backwards) == (5, 0)
     embedding.requires_grad_(True)
-    stack.predict(latents, torch.tensor(10), embedding).sum().backward()
+    stack.predict(latents, torch.tensor(10), Conditioning(embedding)).sum().backward()
     assert (stack.calls.forwards, stack.calls.backwards) == (10, 5)
     stack.calls.reset()
     assert (stack.calls.forwards, stack.calls.backwards) == (0, 0)
@@ -79,7 +79,7 @@ def test_calls_are_counted_in_rows(stack: DiffusionStack, generator: torch.Gener
 def test_output_keeps_the_latents_type(folder: Path, generator: torch.Generator) -> None:
     stack = DiffusionStack.load(folder, dtype=torch.bfloat16)
     latents = torch.randn(1, *stack.latent_shape, generator=generator)
-    output = stack.predict(latents, torch.tensor(10), torch.zeros(1, 77, 16))
+    output = stack.predict(latents, torch.tensor(10), Conditioning(torch.zeros(1, 77, 16)))
     assert output.dtype == torch.float32
 
 

@@ -53,9 +53,10 @@ def test_vectors_are_unit_and_tell_images_apart(kind, side, folders, images):
 
 @pytest.mark.parametrize("kind", BOTH)
 def test_equals_the_stock_processor_and_model(kind, folders, images):
-    """Same resize, same normalisation, same vectors."""
+    """Same resize, same normalisation, same vectors; of the whole image, without its crop."""
     encoder = CLASSES[kind].load(folders[kind])
-    processor = CLIPImageProcessorPil.from_pretrained(folders[kind])
+    whole = {"shortest_edge": encoder.image_input.size}
+    processor = CLIPImageProcessorPil.from_pretrained(folders[kind], size=whole)
     pictures = [
         Image.fromarray(((i + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()) for i in images
     ]

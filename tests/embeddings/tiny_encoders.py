@@ -33,35 +33,50 @@ def write_preprocessor(folder: Path, **changes: object) -> None:
     (folder / "preprocessor_config.json").write_text(json.dumps(entries))
 
 
-def make_clip(folder: Path, *, seed: int = 0) -> Path:
-    """Write a CLIPModel folder with 8-dimensional vectors and a tokenizer of characters."""
+def make_clip(
+    folder: Path, *, seed: int = 0, side: int = SIZE, patch: int = 8, dimensions: int = 8
+) -> Path:
+    """Write a CLIPModel folder with a tokenizer of characters."""
     tokenizer = tiny_tokenizer()
     ids = {
         name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")
     }
     text = {"vocab_size": len(tokenizer), "intermediate_size": 32, **LAYERS, **ids}
-    vision = {"image_size": SIZE, "patch_size": 8, "intermediate_size": 32, **LAYERS}
+    vision = {"image_size": side, "patch_size": patch, "intermediate_size": 32, **LAYERS}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=8))
+        config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=dimensions)
+        model = CLIPModel(config)
     # As drawn, the weights are so small that all images look alike.
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(3)
     model.save_pretrained(str(folder))
     tokenizer.save_pretrained(str(folder))
-    write_preprocessor(folder)
+    write_preprocessor(
+        folder, crop_size={"height": side, "width": side}, size={"shortest_edge": side}
+    )
     return folder
 
 
-def make_dino(folder: Path, *, seed: int = 0) -> Path:
-    """Write a Dinov2Model folder with 16-dimensional vectors."""
+def make_dino(
+    folder: Path, *, seed: int = 0, side: int = SIZE, patch: int = 8, shown: int = SIZE
+) -> Path:
+    """Write a Dinov2Model folder with 16-dimensional vectors, positions for images of ``side`` px.
+
+    Its preprocessor asks for ``shown`` px: published ones have 518 and 224.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = Dinov2Model(Dinov2Config(image_size=SIZE, patch_size=8, mlp_ratio=2, **LAYERS))
+        model = Dinov2Model(Dinov2Config(image_size=side, patch_size=patch, mlp_ratio=2, **LAYERS))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(3)
     model.save_pretrained(str(folder))
-    write_preprocessor(folder, image_processor_type="BitImageProcessor")
+    write_preprocessor(
+        folder,
+        image_processor_type="BitImageProcessor",
+        crop_size={"height": shown, "width": shown},
+        size={"shortest_edge": 8 * shown // 7},
+    )
     return folder

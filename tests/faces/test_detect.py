@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from fairness_core.faces import largest
+from fairness_core.faces import ChainedDetector, every, largest
+from fairness_core.types import Faces
 
 
 def candidates(rows):
@@ -55,3 +58,72 @@ def test_no_candidate_at_all():
     )
     assert faces.present.tolist() == [False] * 3
     assert faces.landmarks.shape == (3, 5, 2)
+
+
+@given(st.integers(0, 3), st.integers(0, 4), st.integers(0, 99))
+def test_every_face_is_listed_and_the_largest_comes_first(n, m, seed):
+    draw = torch.Generator().manual_seed(seed)
+    start = torch.rand(n, m, 2, generator=draw) * 20 - 6
+    boxes = torch.cat([start, start + torch.rand(n, m, 2, generator=draw) * 6], dim=2)
+    scores = torch.rand(n, m, generator=draw)
+    landmarks = torch.rand(n, m, 5, 2, generator=draw)
+    valid = torch.rand(n, m, generator=draw) < 0.7
+    faces, image = every(boxes, scores, landmarks, (10, 10), valid=valid)
+    one = largest(boxes, scores, landmarks, (10, 10), valid=valid)
+    assert faces.present.all()
+    assert sorted(image.tolist()) == image.tolist()
+    assert set(image.tolist()) == set(torch.nonzero(one.present).flatten().tolist())
+    inside = (boxes[..., :2] < 10).all(-1) & (boxes[..., 2:] > 0).all(-1) & valid
+    assert len(image) == int(inside.sum())
+    for row in image.unique().tolist():
+        first = int((image == row).nonzero()[0])
+        for key in ("boxes", "scores", "landmarks"):
+            assert torch.equal(getattr(faces, key)[first], getattr(one, key)[row])
+
+
+class Marker:
+    """Finds one face where an image's first pixel lies in a range, and two where it is high."""
+
+    def __init__(self, low, high, score):
+        self.low, self.high, self.score = low, high, score
+        self.seen = []
+
+    def detect(self, images):
+        self.seen.append(len(images))
+        first = images[:, 0, 0, 0]
+        present = (first >= self.low) & (first < self.high)
+        boxes = torch.where(present[:, None], first[:, None].expand(-1, 4), 0.0)
+        points = torch.zeros(len(images), 5, 2)
+        return Faces(boxes, points, present.float() * self.score, present)
+
+    def detect_all(self, images):
+        faces = self.detect(images)
+        image = torch.nonzero(faces.present).flatten().repeat_interleave(2)
+        return faces.take(image), image
+
+
+def pictures(*values):
+    return torch.tensor(values)[:, None, None, None].expand(-1, 3, 2, 2)
+
+
+def test_the_second_detector_sees_what_the_first_finds_nothing_in():
+    first, second = Marker(0.5, 1.0, 0.9), Marker(0.0, 1.0, 0.6)
+    chained = ChainedDetector(first, second)
+    faces = chained.detect(pictures(0.2, 0.7, -0.5, 0.3))
+    assert second.seen == [3]
+    assert faces.present.tolist() == [True, True, False, True]
+    assert [round(s, 1) for s in faces.scores.tolist()] == [0.6, 0.9, 0.0, 0.6]
+    assert torch.equal(faces.boxes[:, 0], torch.tensor([0.2, 0.7, 0.0, 0.3]))
+    every_one, image = chained.detect_all(pictures(0.2, 0.7, -0.5, 0.3))
+    assert image.tolist() == [0, 0, 1, 1, 3, 3]
+    assert [round(s, 1) for s in every_one.scores.tolist()] == [0.6, 0.6, 0.9, 0.9, 0.6, 0.6]
+    assert torch.equal(every_one.boxes[:, 0], torch.tensor([0.2, 0.2, 0.7, 0.7, 0.3, 0.3]))
+
+
+def test_the_second_detector_rests_where_the_first_finds_all():
+    first, second = Marker(0.5, 1.0, 0.9), Marker(0.0, 1.0, 0.6)
+    chained = ChainedDetector(first, second)
+    alone = Marker(0.5, 1.0, 0.9).detect(pictures(0.6, 0.7))
+    assert torch.equal(chained.detect(pictures(0.6, 0.7)).boxes, alone.boxes)
+    assert chained.detect_all(pictures(0.6, 0.7))[1].tolist() == [0, 0, 1, 1]
+    assert second.seen == []

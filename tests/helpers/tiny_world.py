@@ -15,11 +15,25 @@ from torch import Tensor
 
 from fairness_core.attributes import AttributeSpace
 from fairness_core.classifiers import AttributeClassifier, build
-from fairness_core.diffusion import DiffusionStack, LoraSpec, add_lora, decode, trainable
-from fairness_core.embeddings import ImageSelfEncoder, ImageTextEncoder
-from fairness_core.faces import FaceDetector, crop_faces
+from fairness_core.diffusion import (
+    DiffusionStack,
+    LoraSpec,
+    add_lora,
+    add_soft_tokens,
+    decode,
+    trainable,
+)
+from fairness_core.embeddings import (
+    FaceBank,
+    FaceEmbedder,
+    ImageSelfEncoder,
+    ImageTextEncoder,
+    weights_sha256,
+    write_bank,
+)
+from fairness_core.faces import REFERENCE_POINTS, FaceDetector, crop_faces
 from fairness_core.runtime.artifacts import write_manifest, write_table
-from fairness_core.training import Models, Settings
+from fairness_core.training import Models, Realism, Settings
 from fairness_core.types import Faces
 from tests.embeddings.tiny_encoders import make_clip, make_dino
 from tests.faces.tiny_detector import bright_cells, write_detector
@@ -48,6 +62,8 @@ class TinyWorld:
     image_self: Path
     classifiers: Path
     prompts: Path
+    face_embedder: Path
+    bank: Path
 
 
 class BrightSpot:
@@ -57,7 +73,7 @@ class BrightSpot:
         self.darkest = darkest
 
     def detect(self, images: Tensor) -> Faces:
-        n, _, height, width = images.shape
+        _, _, height, width = images.shape
         light = (images.mean(dim=1) + 1.5).clamp(min=0) ** 6
         light = light / light.sum(dim=(1, 2), keepdim=True)
         x = (light.sum(dim=1) * (torch.arange(width) + 0.5)).sum(dim=1)
@@ -65,12 +81,35 @@ class BrightSpot:
         half = width / 6 + 2 * images.mean(dim=(1, 2, 3))
         boxes = torch.stack([x - half, y - half, x + half, y + half], dim=1)
         present = images.mean(dim=(1, 2, 3)) > self.darkest
+        boxes = torch.where(present[:, None], boxes, 0.0)
         return Faces(
-            boxes=torch.where(present[:, None], boxes, 0.0),
-            landmarks=torch.zeros(n, 5, 2),
+            boxes=boxes,
+            landmarks=five_points(boxes),
             scores=present.float(),
             present=present,
         )
+
+    def detect_all(self, images: Tensor) -> tuple[Faces, Tensor]:
+        """One or two faces where there is one: the second, half as large, in the other half."""
+        first, width = self.detect(images), images.shape[-1]
+        size = (first.boxes[:, 2:] - first.boxes[:, :2]) / 2
+        x, y = (first.boxes[:, :2] + size).unbind(dim=1)
+        there = torch.stack([(x + width / 2) % width, y], dim=1)
+        second = torch.cat([there - size / 2, there + size / 2], dim=1)
+        left, right = images.mean(dim=(1, 2)).chunk(2, dim=1)
+        both = first.present & (left.mean(dim=1) > right.mean(dim=1))
+        image = torch.cat([torch.nonzero(m).flatten() for m in (first.present, both)])
+        n = len(image)
+        boxes = torch.cat([first.boxes[first.present], second[both]])
+        faces = Faces(boxes, five_points(boxes), torch.ones(n), torch.ones(n, dtype=torch.bool))
+        order = image.argsort(stable=True)
+        return faces.take(order), image[order]
+
+
+def five_points(boxes: Tensor) -> Tensor:
+    """Eyes, nose and mouth where they would be in upright faces."""
+    places = torch.tensor(REFERENCE_POINTS) / 112
+    return boxes[:, None, :2] + places * (boxes[:, None, 2:] - boxes[:, None, :2])
 
 
 def make_tiny_world(folder: Path) -> TinyWorld:
@@ -84,7 +123,11 @@ def make_tiny_world(folder: Path) -> TinyWorld:
     classifier.save(folder / "classifiers" / "train")
     write_manifest(folder / "classifiers", "classifiers")
     rows = [("train", prompt) for prompt in PROMPTS] + [("test", "a prompt kept apart")]
+    identity = FaceEmbedder.build(torch.Generator().manual_seed(6), width=8, dimensions=16)
+    embedder = identity.save(folder / "embedder")
     table = pd.DataFrame(rows, columns=["split", "prompt"])
+    table["prompt_id"] = [f"{split}-{i}" for i, split in enumerate(table["split"])]
+    table["family"] = "occupation"
     (folder / "prompts").mkdir()
     write_table(table, folder / "prompts" / "prompts.parquet")
     write_manifest(folder / "prompts", "prompts")
@@ -95,7 +138,36 @@ def make_tiny_world(folder: Path) -> TinyWorld:
         image_self=make_dino(folder / "dino"),
         classifiers=folder / "classifiers",
         prompts=folder / "prompts",
+        face_embedder=embedder,
+        bank=_make_bank(folder / "bank", embedder),
     )
+
+
+def _make_bank(folder: Path, embedder: Path) -> Path:
+    """Four faces of every combination of classes; their vectors mean nothing."""
+    cells = [cell for cell in SPACE.cells for _ in range(4)]
+    vectors = torch.randn(len(cells), 16, generator=torch.Generator().manual_seed(7))
+    columns = {
+        a.name: [a.classes[cell[i]] for cell in cells] for i, a in enumerate(SPACE.attributes)
+    }
+    names = [f"face-{i}" for i in range(len(cells))]
+    table = pd.DataFrame({"source_id": names, **columns, "source": "made up", "licence": "none"})
+    folder.mkdir()
+    write_bank(
+        folder,
+        torch.nn.functional.normalize(vectors),
+        table,
+        embedder_sha256=weights_sha256(embedder),
+    )
+    write_manifest(folder, "face-bank")
+    return folder
+
+
+def tiny_realism(world: TinyWorld, *, double: bool = False) -> Realism:
+    """Embedder and bank of the tiny world."""
+    embedder = FaceEmbedder.load(world.face_embedder)
+    bank = FaceBank.load(world.bank, SPACE, embedder_sha256=weights_sha256(world.face_embedder))
+    return Realism(embedder.double() if double else embedder, bank)
 
 
 @torch.no_grad()
@@ -129,13 +201,15 @@ def tiny_models(
     *,
     text_encoder: bool = True,
     unet: bool = False,
+    soft_tokens: int = 0,
     detector: FaceDetector | None = None,
     trained: bool = True,
     double: bool = False,
 ) -> Models:
     """A fresh copy of the diffusion model with adapters of rank 2; the judges are shared.
 
-    With ``trained`` the adapters are as after some training: B is not zero. With ``double``
+    With ``soft_tokens`` it has that many of them and no other adapters. With ``trained`` the
+    adapters are as after some training: B is not zero, the tokens are no words. With ``double``
     everything but the encoders is float64: the classifier's kinks turn float32's rounding into
     differences of up to 1e-4 between gradients that are equal.
     """
@@ -148,15 +222,18 @@ def tiny_models(
         scheduler=copy.deepcopy(stack.scheduler),
     )
     source = torch.Generator().manual_seed(2)
-    add_lora(
-        fresh,
-        text_encoder=LoraSpec(2) if text_encoder else None,
-        unet=LoraSpec(2) if unet else None,
-        generator=source,
-    )
+    if soft_tokens:
+        add_soft_tokens(fresh, soft_tokens, generator=source)
+    else:
+        add_lora(
+            fresh,
+            text_encoder=LoraSpec(2) if text_encoder else None,
+            unet=LoraSpec(2) if unet else None,
+            generator=source,
+        )
     if trained:
         for name, parameter in trainable(fresh).items():
-            if ".lora_B." in name:
+            if ".lora_A." not in name:
                 parameter.data = 0.1 * torch.randn(parameter.shape, generator=source)
     if double:
         for network in (fresh.text_encoder, fresh.unet):
@@ -199,6 +276,7 @@ def write_params(path: Path, repository: Path, world: TinyWorld, **finetune: Any
         "detector_size": 32,
         "image_text": str(world.image_text),
         "image_self": str(world.image_self),
+        "face_embedder": str(world.face_embedder),
     }
     params["attributes"] = ATTRIBUTES
     params["finetune"] |= {

@@ -20,6 +20,7 @@ def finetune_arguments(tiny_world: TinyWorld) -> Callable[[Path, Path], list[str
             "params": params,
             "prompts": tiny_world.prompts,
             "classifiers": tiny_world.classifiers,
+            "bank": tiny_world.bank,
             "checkpoints": folder / "checkpoints",
             "output": folder / "output",
             "metrics": folder / "metrics.json",

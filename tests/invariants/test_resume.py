@@ -32,6 +32,8 @@ def test_a_killed_run_ends_byte_for_byte_where_a_free_one_does(
         images_per_prompt=4,
         checkpoint_every=2,
         train_unet=True,
+        lambda_face=0.5,
+        faces="all",
     )
 
     def run(entry: dict[str, Any]) -> dict[str, Any]:

@@ -50,14 +50,23 @@ def test_no_face_leaves_the_semantics():
     assert_close(parts.face, 0.0, FLOAT32)
 
 
+def test_an_image_may_have_several_faces():
+    terms = {"gender": torch.tensor([1.0, 2.0, 3.0, 4.0])}
+    faces = torch.tensor([0.5, 0.5, 1.0, 1.0])
+    parts = total(
+        terms, IMAGE, WEIGHTS, faces, lambda_image=0.0, lambda_face=2.0, n_faces=4, n_images=3
+    )
+    assert_close(parts.total, 2.5 + 2 * 0.75, FLOAT32)
+
+
 def test_bad_input_is_refused():
     good = {"lambda_image": 1.0, "n_faces": 2, "n_images": 3}
     with pytest.raises(ConfigError, match="no attribute to align"):
         total({}, IMAGE, WEIGHTS, **good)
     with pytest.raises(ConfigError, match="loss weight is negative"):
         total(ALIGN, IMAGE, WEIGHTS, **{**good, "lambda_image": -1.0})
-    with pytest.raises(ConfigError, match="no more faces than images"):
-        total(ALIGN, IMAGE, WEIGHTS, **{**good, "n_faces": 4})
+    with pytest.raises(ConfigError, match="fewer than none"):
+        total(ALIGN, IMAGE, WEIGHTS, **{**good, "n_faces": -1})
     with pytest.raises(ConfigError, match="needs an image"):
         total(ALIGN, IMAGE, WEIGHTS, **{**good, "n_faces": 0, "n_images": 0})
     with pytest.raises(ConfigError, match="weight but no terms"):

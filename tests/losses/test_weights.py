@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fairness_core.errors import ConfigError
-from fairness_core.losses import dynamic_weights, region_factors, scale_gradient
+from fairness_core.losses import (
+    dynamic_weights,
+    image_weights,
+    region_factors,
+    region_scale,
+    scale_gradient,
+)
 from fairness_core.types import Targets
 from tests.helpers.close import EXACT, assert_close
 
@@ -33,6 +41,45 @@ def test_smallest_factor_of_those_that_disagree(function):
     assert_close(weights, torch.tensor([1.0, 0.7, 0.3, 0.3, 1.0, 1.0]), EXACT)
 
 
+@given(st.data())
+def test_smallest_factor_by_brute_force(data):
+    """Three attributes, whatever is active, present and agreed on."""
+    n, names = 4, ("gender", "race", "age")
+    bits = st.lists(st.booleans(), min_size=n, max_size=n)
+    present = data.draw(bits)
+    factors = {name: data.draw(st.sampled_from([0.0, 0.2, 0.3, 0.6, 1.0])) for name in names}
+    active = {name: data.draw(bits) for name in names}
+    differs = {name: data.draw(bits) for name in names}
+    made = {name: targets([int(x) for x in differs[name]], active[name]) for name in names}
+    zero = {name: torch.zeros(n, dtype=torch.long) for name in names}
+    expected = [
+        min([factors[a] for a in names if active[a][i] and differs[a][i] and present[i]] + [1.0])
+        for i in range(n)
+    ]
+    for function in (dynamic_weights, region_factors):
+        found = function(made, zero, torch.tensor(present), factors)
+        assert_close(found, torch.tensor(expected), EXACT)
+
+
+def test_an_image_is_loosened_by_any_of_its_faces():
+    weights = image_weights(torch.tensor([0.6, 0.2, 1.0, 0.3]), torch.tensor([0, 0, 2, 3]), 4)
+    assert_close(weights, torch.tensor([0.2, 1.0, 1.0, 0.3]), EXACT)
+    nobody = torch.zeros(0, dtype=torch.long)
+    assert_close(image_weights(torch.zeros(0), nobody, 2), torch.ones(2), EXACT)
+
+
+def test_region_of_several_faces_is_their_union():
+    mask = torch.zeros(3, 1, 2, 3, dtype=torch.bool)
+    mask[0, 0, :, :2], mask[1, 0, 0, 1:], mask[2, 0, 1, 0] = True, True, True
+    scale = region_scale(mask, torch.tensor([0.5, 0.25, 0.1]), torch.tensor([0, 0, 2]), 3)
+    expected = torch.ones(3, 1, 2, 3)
+    expected[0, 0] = torch.tensor([[0.5, 0.25, 0.25], [0.5, 0.5, 1.0]])
+    expected[2, 0, 1, 0] = 0.1
+    assert_close(scale, expected, EXACT)
+    nobody = region_scale(mask[:0], torch.zeros(0), torch.zeros(0, dtype=torch.long), 2)
+    assert_close(nobody, torch.ones(2, 1, 2, 3), EXACT)
+
+
 def test_every_attribute_needs_a_factor_and_a_class():
     with pytest.raises(ConfigError, match="no factor1 for race"):
         dynamic_weights(MADE, ORIGINAL, PRESENT, {"gender": 0.2})
@@ -48,7 +95,8 @@ def test_gradient_is_scaled_inside_the_mask_only(generator: torch.Generator):
     images = torch.randn(2, 3, 4, 4, generator=generator).requires_grad_()
     mask = torch.zeros(2, 1, 4, 4, dtype=torch.bool)
     mask[:, :, 1:3, :2] = True
-    scaled = scale_gradient(images, mask, torch.tensor([0.25, 1.0]))
+    scale = region_scale(mask, torch.tensor([0.25, 1.0]), torch.arange(2), 2)
+    scaled = scale_gradient(images, scale)
     assert torch.equal(scaled, images)
     upstream = torch.randn(2, 3, 4, 4, generator=generator)
     scaled.backward(upstream)
@@ -59,6 +107,5 @@ def test_gradient_is_scaled_inside_the_mask_only(generator: torch.Generator):
 
 def test_other_losses_keep_their_gradient():
     images = torch.ones(1, 3, 2, 2, requires_grad=True)
-    mask = torch.ones(1, 1, 2, 2, dtype=torch.bool)
-    (scale_gradient(images, mask, torch.zeros(1)).sum() + 2 * images.sum()).backward()
+    (scale_gradient(images, torch.zeros(1, 1, 2, 2)).sum() + 2 * images.sum()).backward()
     assert_close(images.grad, torch.full((1, 3, 2, 2), 2.0), EXACT)

@@ -119,6 +119,20 @@ def test_prompts_are_never_pooled():
     assert_close(pooled, 0.05, FLOAT64)
 
 
+def test_opposite_prompts_pooled_hide_what_each_shows():
+    """The published mistake in small: pooled, .0546 is reported where the figure is .23."""
+    gaps = {"a": 0.2846, "b": -0.1754}
+    n = 10_000
+    faces = make_faces(
+        {name: "f" * round(n * (1 + gap) / 2) + "m" * round(n * (1 - gap) / 2)
+         for name, gap in gaps.items()}
+    )  # fmt: skip
+    row = summary(per_prompt(faces, SPACE, [["gender"]])).iloc[0]
+    assert_close(row["mean"], 0.23, FLOAT64)
+    pooled = bias(frequencies((faces["gender"] == "male").astype(int), 2))
+    assert_close(pooled, 0.0546, FLOAT64)
+
+
 def test_summary_has_the_population_deviation_and_drops_prompts_without_face():
     faces = make_faces({"a": "ffff", "b": "ffmm", "c": "---", "d": "fffm"})
     row = summary(per_prompt(faces, SPACE, [["gender"]])).iloc[0]

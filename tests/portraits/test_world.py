@@ -50,13 +50,13 @@ def test_the_same_names_draw_the_same_pictures_whatever_else_was_drawn():
 
 
 def test_even_portraits_show_an_occupation_with_all_classes_equally_often():
-    planted = captioned_portraits(1500, "test", naming=0.0)
-    even = captioned_portraits(1500, "test", naming=0.0, even=True)
+    planted = captioned_portraits(400, "test", naming=0.0)
+    even = captioned_portraits(400, "test", naming=0.0, even=True)
     assert even.captions == planted.captions
     guards = np.array([" guard" in c or " engineer" in c for c in even.captions])
     assert planted.labels[guards, 0].mean() > 0.65
-    assert even.labels[guards, 0].mean() == pytest.approx(0.5, abs=0.1)
-    assert (even.labels[guards, 1] == 0).mean() == pytest.approx(0.25, abs=0.1)
+    assert even.labels[guards, 0].mean() == pytest.approx(0.5, abs=0.15)
+    assert (even.labels[guards, 1] == 0).mean() == pytest.approx(0.25, abs=0.15)
 
 
 def test_labelled_portraits_show_every_cell_and_their_faces_lie_inside():

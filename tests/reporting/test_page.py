@@ -21,6 +21,7 @@ SECTIONS = [
     "shares",
     "quality",
     "named",
+    "gate",
     "calibration",
     "training",
     "limits",

@@ -97,7 +97,7 @@ def _images(
     run = plain_run(
         stack,
         noise,
-        states[:1].expand(len(noise), -1, -1),
+        states[:1].expand(len(noise)),
         states[1:],
         guidance=settings.guidance,
         steps=steps,

@@ -62,7 +62,7 @@ def test_region_is_where_the_enlarged_boxes_meet(tiny_world: TinyWorld) -> None:
 
 def with_box(seen: Perceived, box: Tensor) -> Perceived:
     faces = Faces(box, torch.zeros(1, 5, 2), torch.ones(1), torch.tensor([True]))
-    return Perceived(faces, seen.probabilities)
+    return Perceived(faces, seen.probabilities, seen.image)
 
 
 def semantic_gradient(models: Models, latents: Tensor, originals: Tensor, inside: Tensor) -> Tensor:

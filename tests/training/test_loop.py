@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import fairness_core.training.loop as loop
-from fairness_core.diffusion import lora_state, trainable
+from fairness_core.diffusion import adapter_state, trainable
 from fairness_core.errors import ArtifactError, ConfigError, FaceError, ModelError, PromptError
 from fairness_core.runtime.distributed import World
 from fairness_core.training import Finetuned, Models, Schedule, finetune, prompt_of_iteration
@@ -70,7 +70,7 @@ def test_each_pass_goes_through_all_prompts_in_a_new_order() -> None:
 
 
 def test_it_trains_and_logs(tiny_world: TinyWorld, finished: Finetuned) -> None:
-    start = lora_state(tiny_models(tiny_world, trained=False).stack)
+    start = adapter_state(tiny_models(tiny_world, trained=False).stack)
     assert finished.live.keys() == finished.average.keys() == start.keys()
     assert any(not torch.equal(finished.live[name], start[name]) for name in start)
     assert any(not torch.equal(finished.live[name], finished.average[name]) for name in start)
@@ -91,7 +91,7 @@ def test_the_average_follows_the_live_weights(
     tiny_world: TinyWorld, alone: World, tmp_path: Path
 ) -> None:
     models = tiny_models(tiny_world)
-    start = lora_state(models.stack)
+    start = adapter_state(models.stack)
     schedule = dataclasses.replace(SCHEDULE, iterations=1, checkpoint_every=1)
     result = train(models, alone, tmp_path, schedule)
     for name, live in result.live.items():
@@ -128,6 +128,39 @@ def test_an_interrupted_run_ends_where_a_free_one_does(
     assert_same_result(again, finished)
     # The tracker of the new start is told about the iterations before it, too.
     assert reported == list(enumerate(finished.log["loss_total"]))
+
+
+def test_soft_tokens_go_on_from_a_checkpoint_too(
+    tiny_world: TinyWorld, alone: World, tmp_path: Path
+) -> None:
+    """Weights, average and AdamW's moments of a part that is no LoRA weight."""
+
+    def stop(iteration: int, row: Mapping[str, float]) -> None:
+        if iteration == 1:
+            raise KeyboardInterrupt("enough")
+
+    def make() -> Models:
+        return tiny_models(tiny_world, soft_tokens=2, trained=False)
+
+    schedule = dataclasses.replace(SCHEDULE, iterations=2, checkpoint_every=1)
+    start = adapter_state(make().stack)["soft_prompt.tokens"]
+    free = train(make(), alone, tmp_path / "free", schedule)
+    with pytest.raises(KeyboardInterrupt, match="enough"):
+        train(make(), alone, tmp_path / "killed", schedule, on_iteration=stop)
+    assert_same_result(train(make(), alone, tmp_path / "killed", schedule), free)
+    assert not torch.equal(free.live["soft_prompt.tokens"], start)
+    assert not torch.equal(free.live["soft_prompt.tokens"], free.average["soft_prompt.tokens"])
+    # Sampling tuned and original images as ever, then the prompt's branch of one step alone.
+    assert (free.log["network_backwards"] == SCHEDULE.images).all()
+
+
+def test_a_prompt_that_is_too_long_ends_no_run_halfway(
+    tiny_world: TinyWorld, alone: World, tmp_path: Path
+) -> None:
+    models = tiny_models(tiny_world, soft_tokens=5)
+    with pytest.raises(PromptError, match="5 soft tokens among them"):
+        train(models, alone, tmp_path, prompts=[*PROMPTS, "x" * 71])
+    assert models.stack.calls.forwards == 0
 
 
 def test_prompts_that_name_a_class_say_so(
@@ -168,7 +201,7 @@ def test_faceless_iterations_end_the_run_and_lose_nothing(
 
     def watch(iteration: int, row: Mapping[str, float]) -> None:
         seen.append(iteration)
-        weights.append(lora_state(models.stack))
+        weights.append(adapter_state(models.stack))
 
     schedule = dataclasses.replace(
         SCHEDULE, iterations=1000, steps=(1, 1), images=2, checkpoint_every=500
@@ -210,11 +243,11 @@ def test_what_is_not_finite_stops_before_it_reaches_the_weights(
         next(iter(trainable(models.stack).values())).grad[0] = math.nan
         return result
 
-    before = lora_state(models.stack)
+    before = adapter_state(models.stack)
     monkeypatch.setattr(loop, "training_step", diverging)
     with pytest.raises(ModelError, match="Iteration 0 has a loss or a gradient that is not"):
         train(models, alone, tmp_path)
-    for name, value in lora_state(models.stack).items():
+    for name, value in adapter_state(models.stack).items():
         assert_close(value, before[name], EXACT)
 
 

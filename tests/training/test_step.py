@@ -17,16 +17,23 @@ from fairness_core.diffusion import (
 from fairness_core.runtime.distributed import World
 from fairness_core.training import Models, Settings, StepResult, original_images, training_step
 from tests.helpers.close import EXACT, FLOAT32, GRADIENT, Tolerance, assert_close
-from tests.helpers.tiny_world import BrightSpot, TinyWorld, tiny_models, tiny_settings
+from tests.helpers.tiny_world import (
+    BrightSpot,
+    TinyWorld,
+    tiny_models,
+    tiny_realism,
+    tiny_settings,
+)
 from tests.training.plain_step import plain_gradient
 from tests.training.threads import in_threads
 
 PROMPT = "a photo of a nurse"
 STEPS = 4
-PARTS = {
+PARTS: dict[str, dict[str, Any]] = {
     "text encoder": {"text_encoder": True, "unet": False},
     "U-Net": {"text_encoder": False, "unet": True},
     "both": {"text_encoder": True, "unet": True},
+    "soft tokens": {"soft_tokens": 3},
 }
 
 
@@ -70,7 +77,7 @@ def flat(gradient: dict[str, Tensor]) -> dict[str, Tensor]:
     return {"all": torch.cat([gradient[name].flatten() for name in sorted(gradient)])}
 
 
-def half_dark(world: TinyWorld, n: int, **parts: bool) -> BrightSpot:
+def half_dark(world: TinyWorld, n: int, **parts: Any) -> BrightSpot:
     """A detector that finds no face in some of the tuned images and in others of the originals."""
     models = tiny_models(world, **parts)
     images = original_images(models, PROMPT, make_noise(models, n), steps=STEPS, guidance=3.0)
@@ -79,7 +86,14 @@ def half_dark(world: TinyWorld, n: int, **parts: bool) -> BrightSpot:
 
 
 @pytest.mark.parametrize(
-    ("part", "guidance"), [("text encoder", 3.0), ("U-Net", 3.0), ("both", 3.0), ("both", 1.0)]
+    ("part", "guidance"),
+    [
+        ("text encoder", 3.0),
+        ("U-Net", 3.0),
+        ("both", 3.0),
+        ("both", 1.0),
+        ("soft tokens", 3.0),
+    ],
 )
 def test_gradient_is_that_of_a_plain_graph(
     tiny_world: TinyWorld, alone: World, part: str, guidance: float
@@ -205,7 +219,7 @@ def test_originals_are_the_frozen_models_and_leave_the_adapters_alone(
     untrained = tiny_models(tiny_world, unet=True, trained=False)
     noise = make_noise(models, 2)
     before = {name: p.detach().clone() for name, p in trainable(models.stack).items()}
-    states = encode_prompts(models.stack, [PROMPT]).detach()
+    states = encode_prompts(models.stack, [PROMPT]).states.detach()
     images = original_images(models, PROMPT, noise, steps=STEPS, guidance=3.0)
     frozen = original_images(untrained, PROMPT, noise, steps=STEPS, guidance=3.0)
     assert_close(images, frozen, EXACT)
@@ -213,7 +227,7 @@ def test_originals_are_the_frozen_models_and_leave_the_adapters_alone(
         assert parameter.requires_grad
         assert parameter.grad is None
         assert_close(parameter, before[name], EXACT)
-    after = encode_prompts(models.stack, [PROMPT])
+    after = encode_prompts(models.stack, [PROMPT]).states
     assert after.requires_grad
     assert_close(after, states, EXACT)
 
@@ -225,6 +239,7 @@ def test_originals_are_the_frozen_models_and_leave_the_adapters_alone(
         ("U-Net", None, False, 126, 42),
         ("text encoder", 5, False, 94, 10),
         ("both", 5, True, 52, 10),
+        ("soft tokens", 5, False, 89, 5),
     ],
 )
 def test_network_calls_are_those_of_the_table(
@@ -238,7 +253,8 @@ def test_network_calls_are_those_of_the_table(
 ) -> None:
     """Method, §3: calls per image and iteration at S = 21 with guidance.
 
-    Training the text encoder trains the empty prompt's embedding too, hence both branches.
+    Training the text encoder trains the empty prompt's embedding too, hence both branches; soft
+    tokens stand in the prompt only.
     """
     models = tiny_models(tiny_world, **PARTS[part])
     noise = make_noise(models, 2)
@@ -271,16 +287,21 @@ def test_a_batch_without_a_face_keeps_its_semantics(tiny_world: TinyWorld, alone
     assert all(bool(value.isfinite().all()) for value in gradient.values())
 
 
-@pytest.mark.parametrize("size", [2, 3])
-def test_processes_share_one_batch(tiny_world: TinyWorld, alone: World, size: int) -> None:
+@pytest.mark.parametrize(
+    ("part", "size"), [("text encoder", 2), ("text encoder", 3), ("soft tokens", 2)]
+)
+def test_processes_share_one_batch(
+    tiny_world: TinyWorld, alone: World, part: str, size: int
+) -> None:
     """Ragged shards; targets over all faces; sums that do not depend on who holds which row."""
-    detector = half_dark(tiny_world, 5)
-    models = tiny_models(tiny_world, detector=detector, double=True)
+    parts = PARTS[part]
+    detector = half_dark(tiny_world, 5, **parts)
+    models = tiny_models(tiny_world, **parts, detector=detector, double=True)
     settings, noise = tiny_settings(), make_noise(models, 5)
     whole, expected = run_step(models, settings, alone, noise)
 
     def work(world: World) -> tuple[StepResult, dict[str, Tensor]]:
-        own = tiny_models(tiny_world, detector=detector, double=True)
+        own = tiny_models(tiny_world, **parts, detector=detector, double=True)
         rows = world.shard(5)
         return run_step(own, settings, world, noise[rows.start : rows.stop])
 
@@ -328,3 +349,70 @@ def tuned_images(models: Models, noise: Tensor) -> Tensor:
     spying = dataclasses.replace(models, detector=Spy())
     run_step(spying, tiny_settings(), World(torch.device("cpu")), noise)
     return seen[0]
+
+
+FACES = {"lambda_face": 0.5, "own_face_confidence": 0.6}
+
+
+def with_realism(world: TinyWorld, **options: Any) -> Models:
+    models = tiny_models(world, double=True, **options)
+    return dataclasses.replace(models, realism=tiny_realism(world))
+
+
+@pytest.mark.parametrize("faces", ["largest", "all"])
+@pytest.mark.parametrize("size", [2, 3])
+def test_processes_share_realism_and_several_faces(
+    tiny_world: TinyWorld, alone: World, size: int, faces: str
+) -> None:
+    detector = half_dark(tiny_world, 5)
+    settings = tiny_settings(faces=faces, confidence=0.5, **FACES)
+    models = with_realism(tiny_world, detector=detector)
+    noise = make_noise(models, 5)
+    whole, expected = run_step(models, settings, alone, noise)
+    assert whole.losses["face"] > 0
+    assert (whole.faces > whole.with_face) == (faces == "all")
+
+    def work(world: World) -> tuple[StepResult, dict[str, Tensor]]:
+        rows = world.shard(5)
+        own = with_realism(tiny_world, detector=detector)
+        return run_step(own, settings, world, noise[rows.start : rows.stop])
+
+    for result, gradient in in_threads(size, work):
+        assert_same_gradient(gradient, expected, GRADIENT)
+        assert (result.faces, result.with_face, result.images) == (whole.faces, whole.with_face, 5)
+        assert result.shares == whole.shares
+        for name, value in whole.losses.items():
+            assert_close(result.losses[name], value, FLOAT32)
+
+
+def test_all_faces_of_one_each_are_the_largest(tiny_world: TinyWorld, alone: World) -> None:
+    """Where an image shows one face or none, the two ways are one."""
+
+    class One(BrightSpot):
+        def detect_all(self, images: Tensor) -> Any:
+            found = self.detect(images)
+            image = torch.nonzero(found.present).flatten()
+            return found.take(image), image
+
+    detector = One(half_dark(tiny_world, 5).darkest)
+    outcomes = []
+    for faces in ("largest", "all"):
+        models = with_realism(tiny_world, detector=detector)
+        settings = tiny_settings(faces=faces, batch_size=2, **FACES)
+        noise = make_noise(models, 5)
+        outcomes.append(run_step(models, settings, alone, noise, named=["age"]))
+    (one, gradient), (every, same) = outcomes
+    assert one.faces < 5
+    assert_same_gradient(same, gradient, GRADIENT)
+    assert (every.shares, every.used) == (one.shares, one.used)
+    for name, value in one.losses.items():
+        assert_close(every.losses[name], value, FLOAT32)
+
+
+def test_several_faces_without_one(tiny_world: TinyWorld, alone: World) -> None:
+    models = with_realism(tiny_world, detector=BrightSpot(darkest=2.0))
+    settings = tiny_settings(faces="all", **FACES)
+    result, gradient = run_step(models, settings, alone, make_noise(models, 3))
+    assert (result.faces, result.with_face, result.images) == (0, 0, 3)
+    assert result.losses["face"] == 0
+    assert all(bool(value.isfinite().all()) for value in gradient.values())

@@ -8,26 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from fairness_core.errors import ConfigError, ModelError
+from fairness_core.faces.backends.pack import detector_file, load_model
 from fairness_core.faces.backends.scrfd import STRIDES, candidates
-from fairness_core.faces.detect import largest
+from fairness_core.faces.detect import every, join_faces, largest
 from fairness_core.types import Faces
 
 __all__ = ["InsightFaceDetector"]
 
-OUTPUTS = 3 * len(STRIDES)
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-
 
 class InsightFaceDetector:
-    """The largest face of each image, by the SCRFD detector of an insightface pack folder.
+    """The faces of images, by the SCRFD detector of an insightface pack folder.
 
     Gives what ``insightface.model_zoo.SCRFD.detect`` gives, but decodes a batch at once and, where
     the file leaves its batch size open, runs the network on a batch at once.
@@ -69,7 +66,7 @@ class InsightFaceDetector:
             )
         if not 0 < threshold < 1:
             raise ConfigError("The detector's threshold is not in (0, 1)", given=threshold)
-        self.model = _load(_detector_file(Path(folder)), device, threads)
+        self.model = load_model(detector_file(Path(folder)), device, threads)
         fixed = self.model.static_input_size
         if fixed is not None and tuple(fixed) != (det_size, det_size):
             raise ModelError(
@@ -98,6 +95,32 @@ class InsightFaceDetector:
         """
         height, width = images.shape[-2:]
         parts = [_no_faces()]
+        for boxes, scores, points, valid in self._candidates(images):
+            parts.append(largest(boxes, scores, points, (height, width), valid=valid))
+        return _moved(join_faces(parts), images.device)
+
+    @torch.no_grad()
+    def detect_all(self, images: Float[Tensor, "n 3 h w"]) -> tuple[Faces, Int[Tensor, " m"]]:
+        """Find every face of each image, as ``detect`` finds the largest.
+
+        Args:
+            images: In [-1, 1], on any device.
+
+        Returns:
+            Faces on the images' device and the row of each one's image, see ``FaceDetector``.
+        """
+        height, width = images.shape[-2:]
+        parts, rows = [_no_faces()], [torch.zeros(0, dtype=torch.long)]
+        for number, (boxes, scores, points, valid) in enumerate(self._candidates(images)):
+            faces, row = every(boxes, scores, points, (height, width), valid=valid)
+            parts.append(faces)
+            rows.append(row + number * self.batch_size)
+        return _moved(join_faces(parts), images.device), torch.cat(rows).to(images.device)
+
+    def _candidates(
+        self, images: Float[Tensor, "n 3 h w"]
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """Boxes, scores, landmarks (px of the images) and which are valid, batch by batch."""
         for batch in images.split(self.batch_size) if len(images) else ():
             pixels = ((batch.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
             canvas, scale = self._canvas(pixels.permute(0, 2, 3, 1).cpu().contiguous().numpy())
@@ -105,10 +128,7 @@ class InsightFaceDetector:
             boxes, scores, points, valid = candidates(
                 outputs, (self.det_size, self.det_size), self.threshold
             )
-            parts.append(
-                largest(boxes / scale, scores, points / scale, (height, width), valid=valid)
-            )
-        return _joined(parts, images.device)
+            yield boxes / scale, scores, points / scale, valid
 
     def _canvas(
         self, images: UInt8[np.ndarray, "n h w 3"]
@@ -143,89 +163,6 @@ class InsightFaceDetector:
         return outputs
 
 
-def _detector_file(folder: Path) -> Path:
-    if not folder.is_dir():
-        raise ModelError(
-            "There is no face detector folder",
-            given=folder,
-            do="give the folder of an insightface pack; nothing is downloaded",
-        )
-    files = sorted(folder.glob("*.onnx"))
-    if not files:
-        raise ModelError(
-            "The folder has no ONNX file, so it is no insightface pack",
-            given=folder,
-            do="put the detector's .onnx file there",
-        )
-    counts = {file: _output_count(file) for file in files}
-    for file, count in counts.items():
-        if count == OUTPUTS:
-            return file
-    raise ModelError(
-        f"No file of the pack is a detector with {OUTPUTS} outputs (scores, boxes, landmarks)",
-        given=", ".join(f"{file.name}: {count}" for file, count in counts.items()),
-        do="use a pack with an SCRFD detector that finds landmarks, such as det_10g.onnx",
-    )
-
-
-def _output_count(file: Path) -> int:
-    try:
-        import onnx  # an extra
-        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise _not_installed() from error
-    try:
-        return len(onnx.load_model(str(file), load_external_data=False).graph.output)
-    except (DecodeError, OSError, ValueError) as error:
-        raise ModelError(
-            f"An ONNX file is damaged ({error})", given=file, do="fetch it again"
-        ) from error
-
-
-def _load(file: Path, device: str, threads: int | None) -> Any:
-    try:
-        import onnxruntime
-        from insightface import model_zoo
-        from onnxruntime.capi import onnxruntime_pybind11_state as states
-    except ImportError as error:
-        raise _not_installed() from error
-    available = onnxruntime.get_available_providers()
-    if PROVIDERS.get(device) not in available:
-        raise ConfigError(
-            "The face detector cannot run there",
-            given=f"device '{device}', onnxruntime has {', '.join(available)}",
-            do="use cpu, or install onnxruntime-gpu for cuda",
-        )
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or torch.get_num_threads()
-    options.inter_op_num_threads = 1
-    # Threads that wait by spinning would take the cores from torch.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # onnxruntime's errors have no base of their own.
-    own = [e for e in vars(states).values() if isinstance(e, type) and issubclass(e, Exception)]
-    problems: tuple[type[Exception], ...] = (*own, RuntimeError, ValueError)
-    try:
-        # A path that ends in .onnx and exists is read as it is: no look-up, no download.
-        return model_zoo.get_model(
-            str(file.resolve()),
-            providers=list(dict.fromkeys([PROVIDERS[device], PROVIDERS["cpu"]])),
-            sess_options=options,
-        )
-    except problems as error:
-        raise ModelError(
-            f"Could not load the detector ({type(error).__name__}: {str(error)[:300]})",
-            given=file,
-            do="fetch or export it again",
-        ) from error
-
-
-def _not_installed() -> ModelError:
-    return ModelError(
-        "Face detection needs insightface, onnx and onnxruntime",
-        do="install the extra: pip install 'evenhand[faces]'",
-    )
-
-
 def _chunks(
     values: Float[np.ndarray, "n 3 d d"], size: int
 ) -> Iterator[Float[np.ndarray, "_ 3 d d"]]:
@@ -238,10 +175,10 @@ def _no_faces() -> Faces:
     return Faces(zeros.view(0, 4), zeros.view(0, 5, 2), zeros, zeros.bool())
 
 
-def _joined(parts: list[Faces], device: torch.device) -> Faces:
+def _moved(faces: Faces, device: torch.device) -> Faces:
     return Faces(
-        boxes=torch.cat([part.boxes for part in parts]).to(device),
-        landmarks=torch.cat([part.landmarks for part in parts]).to(device),
-        scores=torch.cat([part.scores for part in parts]).to(device),
-        present=torch.cat([part.present for part in parts]).to(device),
+        boxes=faces.boxes.to(device),
+        landmarks=faces.landmarks.to(device),
+        scores=faces.scores.to(device),
+        present=faces.present.to(device),
     )

@@ -8,8 +8,8 @@ import torch
 from torch.nn import functional
 
 from fairness_core.errors import ConfigError, ModelError
-from fairness_core.faces import area_clipped
-from fairness_core.faces.backends import InsightFaceDetector
+from fairness_core.faces import ChainedDetector, area_clipped
+from fairness_core.faces.backends import InsightFaceDetector, load_detector
 from tests.faces.tiny_detector import bright_cells, random_weights, write_detector
 
 
@@ -52,6 +52,20 @@ def test_a_bright_spot_is_found_where_it_is(pack):
     assert 0.99 < faces.scores[0] <= 1
     for values in (faces.boxes, faces.landmarks, faces.scores):
         assert (values[1] == 0).all()
+
+
+def test_of_a_whole_pack_only_the_detector_is_read(tmp_path):
+    """The layout of buffalo_l; what lies beside the detector could not even be read."""
+    for name in ("1k3d68", "2d106det", "genderage", "w600k_r50"):
+        (tmp_path / f"{name}.onnx").write_bytes(b"not to be read")
+    write_detector(tmp_path / "det_10g.onnx", bright_cells(), batch=1, rank=2)
+    images = -torch.ones(2, 3, 32, 32)
+    images[1, :, 16:20, 8:12] = 1.0
+    faces = InsightFaceDetector(tmp_path, det_size=64).detect(images)
+    assert faces.present.tolist() == [False, True]
+    (tmp_path / "det_10g.onnx").unlink()
+    with pytest.raises(ModelError, match=r"ONNX file is damaged.*1k3d68"):
+        InsightFaceDetector(tmp_path, det_size=64)
 
 
 def test_a_box_of_the_larger_stride_wins(pack):
@@ -217,3 +231,37 @@ def test_without_insightface_the_extra_is_named(pack, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(ModelError, match=r"evenhand\[faces\]"):
         InsightFaceDetector(pack, det_size=64)
+
+
+def test_every_face_is_what_insightface_finds(tmp_path, generator):
+    """Over several batches; each image's first face is the largest one."""
+    write_detector(tmp_path / "det.onnx", random_weights(3))
+    detector = InsightFaceDetector(tmp_path, det_size=64, batch_size=2)
+    images = blotches(5, 64, 64, generator)
+    faces, image = detector.detect_all(images)
+    assert len(image) > len(images)
+    largest = detector.detect(images)
+    for row, picture in enumerate(images):
+        pixels = ((picture + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).numpy()
+        found, _ = detector.model.detect(
+            np.ascontiguousarray(pixels[:, :, ::-1]), input_size=(64, 64)
+        )
+        inside = area_clipped(torch.from_numpy(found[:, :4]), (64, 64)) > 0
+        own = image == row
+        assert int(own.sum()) == int(inside.sum())
+        theirs = np.sort(found[inside.numpy(), 4])
+        np.testing.assert_allclose(np.sort(faces.scores[own].numpy()), theirs, atol=1e-5)
+        if own.any():
+            assert torch.equal(faces.boxes[own][0], largest.boxes[row])
+
+
+def test_a_second_detector_of_another_size_is_chained(pack):
+    assert isinstance(load_detector(pack, det_size=64), InsightFaceDetector)
+    both = load_detector(pack, det_size=64, second=pack, second_size=32)
+    assert isinstance(both, ChainedDetector)
+    assert (both.first.det_size, both.second.det_size) == (64, 32)
+    assert load_detector(pack, det_size=64, second=pack).second.det_size == 64
+    none = both.detect_all(-torch.ones(2, 3, 32, 32))
+    assert len(none[1]) == 0
+    with pytest.raises(ModelError, match="no face detector folder"):
+        load_detector(pack, det_size=64, second=pack / "nowhere")

@@ -1,0 +1,1 @@
+"""Audit any model or folder of images."""

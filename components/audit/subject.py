@@ -1,0 +1,166 @@
+"""What is audited: images that are there, or a model to sample, and the networks that measure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.step import Settings, Step
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fairness_core.attributes import AttributeSpace
+
+__all__ = ["Subject", "check_classifiers", "measure", "sample_model"]
+
+STAGE = "audit"
+WEIGHTS = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is audited, and with what.
+
+    Attributes:
+        model: Diffusers folder to sample, or ``portraits:NAME``; None: ``images`` are there.
+        bundle: Weights laid over the model, or None.
+        images: Folder or table of images; None: the model is sampled.
+        prompts: Prompt list.
+        classifiers: Folders of one or two audit classifiers.
+        labels: Labelling sheet, or None.
+        trusting: Audit even with the classifier that was trained against.
+    """
+
+    model: str | None
+    bundle: Path | None
+    images: Path | None
+    prompts: Path
+    classifiers: tuple[Path, ...]
+    labels: Path | None
+    trusting: bool
+
+
+def sample_model(
+    subject: Subject,
+    prompts: pd.DataFrame,
+    images: int,
+    sampling: Mapping[str, Any],
+    settings: Settings,
+    step: Step,
+    out: Path,
+) -> Path:
+    """Images of the model, beside the audit's folder; a second audit takes those that are there."""
+    import pandas as pd
+
+    from fairness_core.diffusion import DiffusionStack
+    from fairness_core.evaluation import Sampling, generate_folder, plan_images
+    from fairness_core.export import load_bundle, weights_sha256
+    from fairness_core.portraits.models import resolve
+    from fairness_core.runtime import sha256_file
+
+    assert subject.model is not None
+    told = Sampling(
+        STAGE, settings.seed, sampling["guidance"], sampling["steps"], sampling["batch_size"]
+    )
+    counts = pd.DataFrame({"prompt_id": prompts["prompt_id"], "images": images})
+    rows = plan_images(prompts.assign(split=STAGE), counts, told, model="audited")
+    folder = resolve(subject.model)
+    weights = weights_sha256(folder)
+    stack = DiffusionStack.load(folder, device=step.device)
+    recipe: dict[str, object] = {"model": "audited", "base_sha256": weights}
+    if subject.bundle is not None:
+        facts = load_bundle(stack, subject.bundle, base=weights)["extra"]
+        recipe["bundle_sha256"] = sha256_file(subject.bundle / "manifest.json")
+        recipe["classifier_sha256"] = facts.get("classifier_sha256")
+    target = out.with_name(out.name + "-images")
+    generate_folder(stack, rows, target, told, recipe=recipe, label="images sampled")
+    return target
+
+
+def check_classifiers(subject: Subject, source: Path) -> list[str]:
+    """SHA-256 of the classifiers, after refusing one that was trained against."""
+    from fairness_core.errors import ModelError
+    from fairness_core.evaluation import check_audit
+    from fairness_core.runtime import read_json, sha256_file
+
+    missing = [str(f) for f in subject.classifiers if not (f / WEIGHTS).is_file()]
+    if missing:
+        raise ModelError(
+            f"A classifier folder has no {WEIGHTS}",
+            given=", ".join(missing),
+            do="give the folder of an audit classifier, such as artifacts/classifiers/audit",
+        )
+    hashes = [sha256_file(folder / WEIGHTS) for folder in subject.classifiers]
+    if len(set(hashes)) < len(hashes):
+        raise ModelError(
+            "The two audit classifiers are the same, so they cannot disagree",
+            given=", ".join(map(str, subject.classifiers)),
+            do="give --second another classifier",
+        )
+    manifests = [source / "manifest.json"]
+    if subject.bundle is not None:
+        manifests.append(subject.bundle / "manifest.json")
+    trained: list[str | None] = []
+    for extra in (read_json(path).get("extra", {}) for path in manifests if path.is_file()):
+        trained += [
+            extra.get("classifier_sha256"),
+            extra.get("recipe", {}).get("classifier_sha256"),
+        ]
+    if not subject.trusting:
+        for found in hashes:
+            check_audit(found, trained_with=trained)
+    return hashes
+
+
+def measure(
+    source: Path,
+    prompts: pd.DataFrame,
+    subject: Subject,
+    space: AttributeSpace,
+    models: Mapping[str, Any],
+    hashes: Sequence[str],
+    batch_size: int,
+    damaged: str,
+    work: Path,
+    step: Step,
+) -> pd.DataFrame:
+    """The faces table of the source's images, in batches kept in ``work``."""
+    import hashlib
+
+    from fairness_core.classifiers import AttributeClassifier
+    from fairness_core.evaluation import list_images, measure_folder
+    from fairness_core.faces.backends.insightface import InsightFaceDetector
+    from fairness_core.portraits.models import resolve
+    from fairness_core.runtime import sha256_file
+
+    folder, images = list_images(source, prompts)
+    step.log.info("%d images of %d prompts", len(images), images["prompt_id"].nunique())
+    detector = resolve(models["detector"])
+    stamps = [
+        (name, status.st_size, status.st_mtime_ns)
+        for name in images["file"]
+        if (folder / name).is_file() and (status := (folder / name).stat())
+    ]
+    return measure_folder(
+        images,
+        folder,
+        work,
+        detector=InsightFaceDetector(
+            detector, det_size=models["detector_size"], device=step.device.type
+        ),
+        classifiers=[
+            AttributeClassifier.load(f, space).to(step.device) for f in subject.classifiers
+        ],
+        batch_size=batch_size,
+        device=step.device,
+        damaged="count" if damaged == "count" else "error",
+        recipe={
+            "images": hashlib.sha256(repr(stamps).encode()).hexdigest(),
+            "classifiers": list(hashes),
+            "detector": [sha256_file(file) for file in sorted(detector.glob("*.onnx"))],
+            "detector_size": models["detector_size"],
+        },
+    )

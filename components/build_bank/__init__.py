@@ -1,0 +1,1 @@
+"""Step: embed labelled faces that nobody generated, for the face realism loss."""

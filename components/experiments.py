@@ -1,0 +1,210 @@
+"""Run presets with several seeds, one after another; what two runs have in common is made once.
+
+The stages are those of ``dvc.yaml``, each run as its command line with the run's own paths. A
+stage's result is stored under a key of its command, its parameters and the keys of what it reads:
+a run that was stopped goes on, a finished one is skipped, and two runs of one seed share their
+prompts, classifiers and base images.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.stages import PLACES, Stage
+from fairness_core.config import Preset, find_preset, load_preset, read_preset
+from fairness_core.errors import ArtifactError, ConfigError, GateError
+from fairness_core.runtime.artifacts import read_json, sha256_file, write_json
+from fairness_core.runtime.logs import get_logger
+
+__all__ = ["Experiment", "experiments", "run_experiment"]
+
+DONE = "done.json"
+TAIL = 30  # lines of a failed stage's log that are shown
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One set of parameters: names its folder; single values are laid over the preset's."""
+
+    name: str
+    preset: Preset
+    overrides: tuple[str, ...]
+
+
+def experiments(
+    presets: Sequence[str],
+    folder: Path,
+    *,
+    overrides: Sequence[str] = (),
+    vary: Sequence[str] = (),
+) -> list[Experiment]:
+    """Each preset as it is, or once for each value of each key that is varied.
+
+    Args:
+        presets: Names of files in the folder, or paths of overlay files of one's own.
+        folder: Where presets are.
+        overrides: ``section.key=value``, laid over every preset.
+        vary: ``section.key=[a, b]``: one experiment for each value, other keys as they are.
+
+    Raises:
+        ConfigError: No such preset, an unsound one, or values that are no list.
+    """
+    found = []
+    for name in presets:
+        preset = _preset(name, folder)
+        if not vary:
+            found.append(Experiment(preset.name, preset, tuple(overrides)))
+        for entry in vary:
+            key, _, text = entry.partition("=")
+            values = yaml.safe_load(text)
+            if not isinstance(values, list) or not values:
+                raise ConfigError(
+                    "What is varied needs a list of values",
+                    given=entry,
+                    do="write for example finetune.gradient_weights=[exact, reference]",
+                )
+            for value in values:
+                said = "null" if value is None else str(value)
+                label = f"{preset.name}+{key.rpartition('.')[2]}={said}"
+                given = (*overrides, f"{key}={json.dumps(value)}")
+                found.append(Experiment(label, preset, given))
+    return found
+
+
+def _preset(name: str, folder: Path) -> Preset:
+    """A preset by its name, or a file of one's own."""
+    path = Path(name)
+    return read_preset(path) if path.suffix in (".yaml", ".yml") else find_preset(folder, name)
+
+
+def run_experiment(
+    experiment: Experiment,
+    seed: int,
+    out: Path,
+    *,
+    params: Path,
+    stages: Iterable[Stage],
+    until: str | None = None,
+) -> Path:
+    """Run every stage that has no result yet.
+
+    Args:
+        experiment: What is run.
+        seed: The run's seed.
+        out: Folder of all experiments; the run is in ``NAME/seed-N``.
+        params: The parameter file that the experiment is laid over.
+        stages: In order.
+        until: The last stage to run; None: all.
+
+    Returns:
+        The run's folder, with ``params.yaml``, ``run.json``, artifacts and metrics.
+
+    Raises:
+        ArtifactError: A stage failed; the error ends with the end of its log.
+        ConfigError: The parameters have problems, or there is no stage of that name.
+    """
+    stages = list(stages)
+    names = [stage.name for stage in stages]
+    if until is not None and until not in names:
+        raise ConfigError("There is no such stage", given=until, do=f"name one of {names}")
+    chosen = stages[: names.index(until) + 1] if until else stages
+    overrides = [*experiment.overrides, f"run.seed={seed}"]
+    values = load_preset(params, experiment.preset, overrides).model_dump(mode="json")
+    folder = out / experiment.name / f"seed-{seed}"
+    folder.mkdir(parents=True, exist_ok=True)
+    text = yaml.safe_dump(values, sort_keys=False)
+    (folder / "params.yaml").write_text(text, encoding="utf-8")
+    keys: dict[str, str] = {}
+    seconds: dict[str, float] = {}
+    for stage in chosen:
+        key = _key(stage, values, keys)
+        keys |= dict.fromkeys(stage.outputs, key)
+        store = out / "store" / stage.name / key
+        if not (store / DONE).is_file():
+            _run(stage, folder, store, f"{experiment.name}, seed {seed}")
+        seconds[stage.name] = float(read_json(store / DONE)["seconds"])
+        for output in stage.outputs:
+            _link(store / output, folder / output)
+    write_json(
+        {"experiment": experiment.name, "seed": seed, "seconds": seconds}, folder / "run.json"
+    )
+    return folder
+
+
+def _key(stage: Stage, values: Mapping[str, Any], made: Mapping[str, str]) -> str:
+    """Hash of what decides a stage's result, the program's version aside."""
+    read = {}
+    for entry in stage.params:
+        section, _, name = entry.partition(".")
+        read[entry] = values[section][name] if name else values[section]
+    inputs = sorted(
+        (path, key)
+        for path in stage.inputs
+        for output, key in made.items()
+        if path == output or path.startswith(output + "/")
+    )
+    # Files that the command names, such as the gate's policy; params.yaml is the run's own.
+    files = {
+        word: sha256_file(Path(word))
+        for word in stage.command
+        if word != "params.yaml" and Path(word).is_file()
+    }
+    text = json.dumps([stage.command, read, inputs, files], sort_keys=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _run(stage: Stage, folder: Path, store: Path, label: str) -> None:
+    for output in stage.outputs:
+        path = folder / output
+        # A link to another key's result; what a killed stage left of its own is replaced by it.
+        if path.is_symlink():
+            path.unlink()
+        path.parent.mkdir(parents=True, exist_ok=True)
+    words = [
+        str(folder / word) if word.startswith(PLACES) or word == "params.yaml" else word
+        for word in stage.command
+    ]
+    log = folder / "logs" / f"{stage.name}.log"
+    log.parent.mkdir(exist_ok=True)
+    get_logger("experiments").info("%s: %s", label, stage.name)
+    began = time.monotonic()
+    with log.open("a", encoding="utf-8") as stream:
+        status = subprocess.run(
+            [sys.executable, *words[1:]], stdout=stream, stderr=subprocess.STDOUT, check=False
+        ).returncode
+    if status == GateError.status:
+        get_logger("experiments").warning("%s: the policy is not met, see %s", label, log)
+    elif status != 0:
+        tail = "\n".join(log.read_text(encoding="utf-8").splitlines()[-TAIL:])
+        raise ArtifactError(
+            f"Stage {stage.name} of {label} ended with status {status}",
+            given=log,
+            do=f"see the end of its log:\n{tail}",
+        )
+    partial = store.with_name(store.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    for output in stage.outputs:
+        (partial / output).parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(folder / output, partial / output)
+    write_json({"stage": stage.name, "seconds": time.monotonic() - began}, partial / DONE)
+    shutil.rmtree(store, ignore_errors=True)
+    os.replace(partial, store)
+
+
+def _link(target: Path, path: Path) -> None:
+    if path.is_symlink():
+        path.unlink()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(os.path.relpath(target, path.parent))

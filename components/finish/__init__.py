@@ -1,0 +1,1 @@
+"""Step: what is done when a pipeline has ended, well or not."""

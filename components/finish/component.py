@@ -1,0 +1,24 @@
+"""Pipeline task: the exit handler."""
+
+from kfp.dsl import PipelineTaskFinalStatus
+
+from components.contract import component
+
+READS: tuple[str, ...] = ()
+
+
+@component
+def finish(status: PipelineTaskFinalStatus) -> None:
+    """Report how the pipeline ended, end its MLflow run, remove old checkpoints."""
+    import os
+    import sys
+
+    from components.finish.main import main
+    from components.task import CHECKPOINTS
+
+    words = ["--state", status.state, "--error", status.error_message or ""]
+    if os.environ.get(CHECKPOINTS):
+        words += ["--checkpoints", os.environ[CHECKPOINTS]]
+    code = main(words)
+    if code:
+        sys.exit(code)

@@ -1,0 +1,1 @@
+"""Step: images of training-free methods, from the same noise as the base model's."""

@@ -1,0 +1,99 @@
+"""Commands over many runs: presets, their runs with several seeds, results and training curves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fairness_core.errors import ConfigError
+
+__all__ = ["register"]
+
+PRESETS = Path("presets")
+
+
+def presets(
+    folder: Annotated[Path, typer.Option(help="Folder of presets.")] = PRESETS,
+) -> None:
+    """List the presets, one line each."""
+    from fairness_core.config import read_presets
+
+    found = read_presets(folder)
+    width = max(len(preset.name) for preset in found)
+    for preset in found:
+        typer.echo(f"{preset.name:{width}}  {preset.about}")
+
+
+def experiments(
+    presets: Annotated[str, typer.Option(help="Names in presets/, or overlay files; a,b,c.")],
+    out: Annotated[Path, typer.Option(help="Folder of all runs: NAME/seed-N in it.")],
+    seeds: Annotated[str, typer.Option(help="Seeds, such as 0,1,2.")] = "0",
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="SECTION.KEY=VALUE for all; may repeat.")
+    ] = None,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(help="SECTION.KEY=[A, B]: one experiment for each value; may repeat."),
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Last stage to run [default: all].")] = None,
+    params: Annotated[Path, typer.Option(help="Parameter file below all.")] = Path("params.yaml"),
+    folder: Annotated[Path, typer.Option(help="Folder of presets.")] = PRESETS,
+    pipeline: Annotated[Path, typer.Option(help="The stages.")] = Path("dvc.yaml"),
+) -> None:
+    """Run presets with several seeds, one after another; finished ones are skipped."""
+    from components import experiments as driver
+    from components.stages import read_stages
+    from fairness_core.runtime import configure
+
+    if not all(seed.strip().isdigit() for seed in seeds.split(",")):
+        raise ConfigError("Seeds are whole numbers with commas between", given=seeds)
+    configure("experiments")
+    stages = read_stages(pipeline)
+    names = [name.strip() for name in presets.split(",")]
+    for experiment in driver.experiments(names, folder, overrides=set_ or [], vary=vary or []):
+        for seed in seeds.split(","):
+            done = driver.run_experiment(
+                experiment, int(seed), out, params=params, stages=stages, until=until
+            )
+            typer.echo(f"Finished: {done}")
+
+
+def results(
+    runs: Annotated[list[Path], typer.Argument(help="Runs, or folders of runs.")],
+    out: Annotated[Path, typer.Option(help="Markdown file to write.")] = Path("docs/results.md"),
+) -> None:
+    """Write the table of results over seeds beside the paper's figures."""
+    from fairness_core.reporting import find_runs, read_run, results_page
+
+    page = results_page([read_run(folder) for folder in find_runs(runs)])
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(page, encoding="utf-8")
+    typer.echo(f"Wrote {out}")
+
+
+def curves(
+    runs: Annotated[list[Path], typer.Argument(help="Runs, or folders of runs.")],
+    out: Annotated[Path, typer.Option(help="SVG file to write.")],
+    column: Annotated[str, typer.Option(help="Column of the training logs.")] = "loss_align",
+    smooth: Annotated[int, typer.Option(min=1, help="Iterations of the moving mean.")] = 20,
+) -> None:
+    """Draw a training curve of each experiment, mean over seeds with intervals."""
+    from fairness_core.reporting import bands, draw_bands, find_runs
+    from fairness_core.runtime import read_table
+
+    log = "artifacts/finetune/log.parquet"
+    logs: dict[str, list[Any]] = {}
+    for folder in find_runs(runs, holding=log):
+        logs.setdefault(folder.resolve().parent.name, []).append(read_table(folder / log))
+    found = bands(logs, column, smooth=smooth)
+    draw_bands(found, column, out)
+    for band in found:
+        typer.echo(f"{band.name}: {column} {band.mean[-1]:.3f} at the end, {band.seeds} seeds")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    for command in (presets, experiments, results, curves):
+        app.command()(command)

@@ -1,0 +1,37 @@
+"""Values that are either one word or a mapping from each attribute to a folder."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+__all__ = ["NETWORKS", "network", "source_of_faces"]
+
+SOURCE = re.compile(r"(fairface|celeba):.+")
+NETWORKS = ("resnet", "mobilenet", "mobilenet_v3_large", "resnet50")
+
+
+def source_of_faces(value: Any) -> Any:
+    """``portraits``, a data set's folder, or one folder for each attribute."""
+    folders = [value] if isinstance(value, str) else None
+    if isinstance(value, dict):
+        folders = list(value.values())
+    if value != "portraits" and not (
+        folders and all(isinstance(f, str) and SOURCE.fullmatch(f) for f in folders)
+    ):
+        raise ValueError(
+            "'portraits', fairface:FOLDER, celeba:FOLDER or a mapping from each attribute to one "
+            "of the last two is needed"
+        )
+    return value
+
+
+def network(value: Any) -> Any:
+    """A network to fit, or a ready classifier's folder for each attribute."""
+    folders = isinstance(value, dict) and value and all(isinstance(f, str) for f in value.values())
+    if not folders and value not in NETWORKS:
+        raise ValueError(
+            f"one of {', '.join(NETWORKS)} or a mapping from each attribute to the folder of a "
+            "ready classifier is needed"
+        )
+    return value

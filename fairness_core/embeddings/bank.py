@@ -1,0 +1,250 @@
+"""A bank of real faces: which one is nearest, among those of the classes asked for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from jaxtyping import Bool, Float, Int
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from fairness_core.attributes import AttributeSpace
+from fairness_core.embeddings.face_identity import WEIGHTS
+from fairness_core.embeddings.model_folder import require_file
+from fairness_core.errors import ArtifactError
+from fairness_core.types import Targets
+
+__all__ = ["FaceBank", "weights_sha256", "write_bank"]
+
+VECTORS, TABLE = "faces.safetensors", "faces.parquet"
+KEY, EMBEDDER = "embeddings", "embedder_sha256"
+# Bank rows in one product: 64 queries against this many take 16 MiB.
+CHUNK = 65536
+
+
+@dataclass(frozen=True)
+class FaceBank:
+    """Embeddings of labelled faces that nobody generated.
+
+    Attributes:
+        vectors: Unit vectors.
+        labels: Class index per attribute; meaningless where not known.
+        known: Per attribute, whether the face is labelled with a class at all.
+    """
+
+    vectors: Float[Tensor, "b d"]
+    labels: Mapping[str, Int[Tensor, " b"]]
+    known: Mapping[str, Bool[Tensor, " b"]]
+
+    def __len__(self) -> int:
+        """Number of faces."""
+        return len(self.vectors)
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | Path,
+        space: AttributeSpace,
+        *,
+        embedder_sha256: str,
+        device: str | torch.device = "cpu",
+    ) -> FaceBank:
+        """Load what ``write_bank`` wrote, for the attributes that are aligned.
+
+        Args:
+            folder: With ``faces.safetensors`` and ``faces.parquet``.
+            space: Attributes that targets will ask classes of.
+            embedder_sha256: Of the weights of the embedder that will make the queries.
+            device: Where the vectors go.
+
+        Raises:
+            ArtifactError: A file is missing or damaged, the bank was made with other weights, an
+                attribute is not labelled, a class has no face, or no face is of all of some
+                combination of classes.
+        """
+        folder = Path(folder)
+        vectors = _read_vectors(folder / VECTORS, embedder_sha256)
+        table = _read_table(folder / TABLE)
+        if len(table) != len(vectors):
+            raise ArtifactError(
+                "The face bank's table and embeddings have different numbers of rows",
+                given=f"{len(table)} and {len(vectors)} in {folder}",
+                do="run build_bank again",
+            )
+        labels, known = {}, {}
+        for attribute in space.attributes:
+            labels[attribute.name], known[attribute.name] = _classes(
+                table, attribute.name, attribute.classes, folder
+            )
+        bank = cls(vectors, labels, known)
+        bank._check_cells(space, folder)
+        return cls(
+            vectors.to(device),
+            {name: value.to(device) for name, value in labels.items()},
+            {name: value.to(device) for name, value in known.items()},
+        )
+
+    def nearest(
+        self, queries: Float[Tensor, "m d"], targets: Mapping[str, Targets]
+    ) -> Int[Tensor, " m"]:
+        """Argmax over bank faces b of cos(query_i, b), among those of every class asked of i.
+
+        Exact, by matrix products. An attribute whose target is not active asks nothing; with
+        several attributes the face has to be of all target classes at once, as a face of one of
+        them only would pull away from the others (the paper does not say).
+
+        Args:
+            queries: Unit vectors.
+            targets: Pseudo-labels of the same rows; every attribute must be among the bank's.
+
+        Returns:
+            Rows of the bank; of equally near ones any.
+
+        Raises:
+            ArtifactError: No face of the bank is of the classes that some row asks for.
+        """
+        device = self.vectors.device
+        queries = queries.detach().to(self.vectors)
+        best = torch.full((len(queries),), -torch.inf, device=device)
+        rows = torch.zeros(len(queries), dtype=torch.long, device=device)
+        for start in range(0, len(self), CHUNK):
+            part = slice(start, start + CHUNK)
+            cosines = queries @ self.vectors[part].T
+            for name, target in targets.items():
+                asked, wanted = target.active.to(device), target.labels.to(device)
+                fits = self.known[name][part] & (self.labels[name][part] == wanted[:, None])
+                cosines = cosines.masked_fill(asked[:, None] & ~fits, -torch.inf)
+            highest, found = cosines.max(dim=1)
+            better = highest > best
+            best = torch.where(better, highest, best)
+            rows = torch.where(better, found + start, rows)
+        if bool((best == -torch.inf).any()):
+            raise ArtifactError(
+                "No face of the bank has the classes that an image is to show",
+                given=f"{len(self)} faces",
+                do="build a bank with faces of every combination of classes",
+            )
+        return rows
+
+    def _check_cells(self, space: AttributeSpace, folder: Path) -> None:
+        empty = []
+        for cell, name in zip(space.cells, space.cell_names, strict=True):
+            fits = torch.ones(len(self), dtype=torch.bool)
+            for attribute, index in zip(space.names, cell, strict=True):
+                fits &= self.known[attribute] & (self.labels[attribute] == index)
+            if not bool(fits.any()):
+                empty.append(name)
+        if empty:
+            raise ArtifactError(
+                f"The face bank has no face that is {' or '.join(empty[:8])}",
+                given=f"{folder}, {len(self)} faces",
+                do="raise build_bank.images, or use a source that has such faces",
+            )
+
+
+def weights_sha256(folder: str | Path) -> str:
+    """SHA-256 of the weight file of a ``FaceEmbedder`` folder: names the embedder in a bank.
+
+    Raises:
+        ModelError: There is no such file.
+    """
+    with require_file(Path(folder) / WEIGHTS).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_bank(
+    folder: str | Path, vectors: Float[Tensor, "b d"], table: pd.DataFrame, *, embedder_sha256: str
+) -> None:
+    """Write ``faces.safetensors`` and ``faces.parquet``.
+
+    Args:
+        folder: Exists already.
+        vectors: Unit vectors.
+        table: One row for each: ``source_id``, ``source``, ``licence``, and per attribute the class
+            name, null where not labelled.
+        embedder_sha256: Of the weights that made the vectors, kept with them.
+
+    Raises:
+        ArtifactError: The numbers of rows differ, or there are none.
+    """
+    if len(table) != len(vectors) or table.empty:
+        raise ArtifactError(
+            "A face bank needs faces, and one row of labels for each",
+            given=f"{len(vectors)} faces, {len(table)} rows",
+        )
+    folder = Path(folder)
+    save_file(
+        {KEY: vectors.detach().cpu().float().contiguous()},
+        folder / VECTORS,
+        # One entry: safetensors writes several in an order that differs from process to process.
+        metadata={EMBEDDER: embedder_sha256},
+    )
+    table.to_parquet(folder / TABLE, index=False, engine="pyarrow")
+
+
+def _missing(path: Path) -> ArtifactError:
+    return ArtifactError(
+        f"The face bank has no {path.name}", given=path.parent, do="run build_bank first"
+    )
+
+
+def _read_vectors(path: Path, embedder_sha256: str) -> Float[Tensor, "b d"]:
+    if not path.is_file():
+        raise _missing(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            made_with = (file.metadata() or {}).get(EMBEDDER)
+            vectors: Tensor = file.get_tensor(KEY)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ArtifactError(
+            f"The face bank's embeddings are damaged ({error})", given=path, do="run build_bank"
+        ) from error
+    if made_with != embedder_sha256:
+        raise ArtifactError(
+            "The face bank was made with another face embedder, so its distances mean nothing",
+            given=f"{path}: made with {made_with}, models.face_embedder is {embedder_sha256}",
+            do="run build_bank again",
+        )
+    return vectors
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise _missing(path)
+    import pyarrow as pa
+
+    try:
+        return pd.read_parquet(path)
+    except (pa.ArrowException, OSError) as error:
+        raise ArtifactError(
+            f"The face bank's table is damaged ({error})", given=path, do="run build_bank again"
+        ) from error
+
+
+def _classes(
+    table: pd.DataFrame, name: str, classes: tuple[str, ...], folder: Path
+) -> tuple[Int[Tensor, " b"], Bool[Tensor, " b"]]:
+    """Class indices, and where there is a class at all."""
+    if name not in table.columns:
+        raise ArtifactError(
+            f"The face bank does not label '{name}'",
+            given=f"{folder} has {', '.join(str(column) for column in table.columns)}",
+            do="align other attributes, or build the bank from a source that labels it",
+        )
+    column = table[name]
+    known = column.notna()
+    foreign = sorted(set(column[known]) - set(classes))
+    if foreign:
+        raise ArtifactError(
+            f"The face bank's '{name}' has classes that the attribute does not have",
+            given=", ".join(str(word) for word in foreign[:5]),
+            do=f"use {', '.join(classes)}",
+        )
+    indices = column.map({word: i for i, word in enumerate(classes)}).where(known, 0).astype(int)
+    return torch.tensor(indices.tolist(), dtype=torch.long), torch.tensor(known.tolist())

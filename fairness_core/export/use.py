@@ -1,0 +1,62 @@
+"""What a bundle is and how stock diffusers loads it, in words, for every card that says so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fairness_core.export.bundle import PLACEHOLDER, TOKENS_FILE, WEIGHTS_FILE
+
+__all__ = ["Use", "use_of"]
+
+_PIPELINE = """from diffusers import DiffusionPipeline
+
+pipeline = DiffusionPipeline.from_pretrained("PATH/OF/THE/BASE/MODEL")
+"""
+
+_LORA_NOTES = """LoRA rank and alpha stand in the file's metadata, which diffusers reads since 0.34;
+an older one takes alpha for the rank."""
+
+_TOKEN_NOTES = """Write `{placeholder}` and a space before every prompt; diffusers puts the {count}
+tokens in its place. Leave the negative prompt without them. They take {count} of the tokens that
+the text encoder reads: a stock pipeline cuts the end of a prompt that no longer fits."""
+
+
+@dataclass(frozen=True)
+class Use:
+    """Texts about a bundle.
+
+    Attributes:
+        what: What the weights are, such as ``LoRA weights``.
+        code: Python lines that load them.
+        notes: What to know beside, Markdown.
+        tag: The Hub's word for the kind.
+        file: Name of the weights file.
+    """
+
+    what: str
+    code: str
+    notes: str
+    tag: str
+    file: str
+
+
+def use_of(soft_tokens: int) -> Use:
+    """Describe a bundle of so many soft tokens, or of LoRA weights if there are none."""
+    if not soft_tokens:
+        return Use(
+            what="LoRA weights",
+            code=_PIPELINE + 'pipeline.load_lora_weights("PATH/OF/THE/BUNDLE")',
+            notes=_LORA_NOTES,
+            tag="lora",
+            file=WEIGHTS_FILE,
+        )
+    prompt = f"{PLACEHOLDER} a photo of the face of a nurse, a person"
+    return Use(
+        what=f"Soft prefix tokens ({soft_tokens})",
+        code=_PIPELINE
+        + 'pipeline.load_textual_inversion("PATH/OF/THE/BUNDLE")\n'
+        + f'image = pipeline("{prompt}").images[0]',
+        notes=_TOKEN_NOTES.format(placeholder=PLACEHOLDER, count=soft_tokens),
+        tag="textual_inversion",
+        file=TOKENS_FILE,
+    )

@@ -1,0 +1,80 @@
+"""Commands of ``evenhand`` that compile pipelines and run them, here or on a cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.cluster_commands import COMMANDS
+from pipelines.commands_shared import arguments_of, placement_of
+from pipelines.options import (
+    GpuType,
+    ImageCpu,
+    ImageGpu,
+    Inputs,
+    Params,
+    Pipeline,
+    PolicyFile,
+    Profile,
+    Queue,
+    Shards,
+    Unpinned,
+    Values,
+)
+from pipelines.run_command import run
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (compile_, lint, run, *COMMANDS):
+        app.command(command.__name__.rstrip("_"))(command)
+
+
+def compile_(
+    out: Annotated[Path, typer.Argument(help="YAML file to write.")],
+    pipeline: Pipeline = "align-and-evaluate",
+    profile: Profile = "cpu",
+    image_cpu: ImageCpu = "",
+    image_gpu: ImageGpu = "",
+    shards: Shards = 2,
+    params: Params = Path("params.yaml"),
+    values: Values = None,
+    inputs: Inputs = None,
+    policy: PolicyFile = Path("policy.yaml"),
+    queue: Queue = "evenhand",
+    gpu_type: GpuType = "",
+    bare: Annotated[bool, typer.Option(help="Carry no parameter values.")] = False,
+    allow_unpinned: Unpinned = False,
+) -> None:
+    """Write a pipeline as Kubeflow takes it, checked; with these parameters as its defaults."""
+    from pipelines.compile import compile_pipeline
+
+    defaults = {} if bare else arguments_of(pipeline, params, values, inputs, policy)[0]
+    placement = placement_of(profile, image_cpu, image_gpu, queue, gpu_type, {})
+    compile_pipeline(
+        pipeline, out, placement, shards=shards, defaults=defaults, unpinned=allow_unpinned
+    )
+    typer.echo(f"Wrote {out}")
+
+
+def lint(
+    file: Annotated[Path, typer.Argument(help="Compiled pipeline, anybody's.")],
+    references_only: Annotated[
+        bool, typer.Option(help="Leave out what only our own must have.")
+    ] = False,
+    allow_unpinned: Unpinned = False,
+) -> None:
+    """Check a compiled pipeline: references that lead nowhere, images, limits, users, timeouts."""
+    from fairness_core.errors import ConfigError
+    from pipelines.lint import broken_references, check, read_compiled
+
+    documents = read_compiled(file)
+    if not references_only:
+        check(documents, unpinned=allow_unpinned)
+    elif found := broken_references(documents):
+        raise ConfigError("\n  ".join(["The compiled pipeline has problems", *found]))
+    typer.echo(f"{file} is sound")

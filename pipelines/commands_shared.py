@@ -1,0 +1,40 @@
+"""What several commands do with their options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fairness_core.config import Preset
+    from pipelines.resources import Placement
+
+__all__ = ["arguments_of", "placement_of"]
+
+
+def placement_of(
+    profile: str, cpu: str, gpu: str, queue: str, gpu_type: str, environment: dict[str, str]
+) -> Placement:
+    """Images, profile and cluster; without GPUs the one image does for all steps."""
+    from pipelines import resources
+
+    images = resources.Images(cpu, gpu or (cpu if profile == "cpu" else ""))
+    where = resources.Cluster(queue=queue, gpu_type=gpu_type, environment=environment)
+    return resources.Placement(profile, images, where)
+
+
+def arguments_of(
+    pipeline: str,
+    params: Path,
+    values: list[str] | None,
+    inputs: list[str] | None,
+    policy: Path,
+    preset: Preset | None = None,
+) -> tuple[dict[str, str], str, bool]:
+    """Arguments of the pipeline, the run's name, and whether it is tracked."""
+    from fairness_core.config import load, load_preset
+    from pipelines.compile import arguments, given_inputs, given_policy
+
+    given = given_inputs(pipeline, inputs or []) | given_policy(policy)
+    checked = load_preset(params, preset, values or ()) if preset else load(params, values or ())
+    return arguments(pipeline, checked) | given, checked.run.name, checked.run.tracking

@@ -1,0 +1,68 @@
+"""Where a run comes from: commit, data and images; refused where that cannot be said."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+from fairness_core.errors import ConfigError
+from pipelines.lint import PINNED
+from pipelines.resources import Images
+
+__all__ = ["provenance"]
+
+
+def provenance(folder: Path, images: Images, *, dirty: bool, unpinned: bool) -> dict[str, str]:
+    """Tags of a run.
+
+    Args:
+        folder: The checkout.
+        images: Of the run.
+        dirty: Take a checkout with changes that are in no commit.
+        unpinned: Take images that are not named by their digest.
+
+    Returns:
+        ``git``, ``git.dirty`` where it is, ``data`` (SHA-256 of dvc.lock, which names every
+        artifact by its hash), ``image.cpu`` and ``image.gpu``.
+
+    Raises:
+        ConfigError: No commit, a dirty checkout, or an image without a digest.
+    """
+    for role, image in (("cpu", images.cpu), ("gpu", images.gpu)):
+        if not unpinned and not PINNED.search(image):
+            raise ConfigError(
+                f"The {role} image is not named by its digest",
+                given=image or "nothing",
+                do=f"give --image-{role} NAME@sha256:DIGEST, or --allow-unpinned",
+            )
+    tags = {"git": _git(folder, "rev-parse", "HEAD")}
+    changes = _git(folder, "status", "--porcelain")
+    if changes:
+        if not dirty:
+            raise ConfigError(
+                "The checkout has changes that are in no commit",
+                given=", ".join(line[3:] for line in changes.splitlines()[:5]),
+                do="commit them, or give --allow-dirty",
+            )
+        tags["git.dirty"] = "true"
+    lock = folder / "dvc.lock"
+    if lock.is_file():
+        tags["data"] = f"sha256:{hashlib.sha256(lock.read_bytes()).hexdigest()}"
+    return tags | {"image.cpu": images.cpu, "image.gpu": images.gpu}
+
+
+def _git(folder: Path, *words: str) -> str:
+    try:
+        found = subprocess.run(
+            ["git", *words], cwd=folder, capture_output=True, text=True, check=False, timeout=30
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ConfigError(f"git cannot be asked: {error}", given=folder) from error
+    if found.returncode != 0:
+        raise ConfigError(
+            f"git does not know this folder: {' '.join(found.stderr.split())}",
+            given=folder,
+            do="submit from a checkout, so that the run can be traced to a commit",
+        )
+    return found.stdout.rstrip()

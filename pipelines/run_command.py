@@ -1,0 +1,164 @@
+"""The command ``evenhand run``: every step here, by DVC or as the compiled pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from pipelines.commands_shared import arguments_of
+from pipelines.options import Inputs, Params, Pipeline, PolicyFile, Shards, Values
+
+if TYPE_CHECKING:
+    from fairness_core.config import Preset
+
+__all__ = ["run"]
+
+# Options that one kind of runner alone has, by their parameter's name.
+DVC_ALONE = {"keep": "--keep", "show": "--show"}
+KFP_ALONE = {
+    "out": "--out",
+    "pipeline": "--pipeline",
+    "image": "--image",
+    "user": "--user",
+    "retries": "--retries",
+    "shards": "--shards",
+    "inputs": "--input",
+    "policy": "--policy",
+}
+
+
+def run(
+    context: typer.Context,
+    preset: Annotated[
+        str, typer.Option(help="Name of a preset, see `evenhand presets` [default: none].")
+    ] = "",
+    runner: Annotated[
+        Literal["dvc", "subprocess", "docker"],
+        typer.Option(help="A DVC experiment, or kfp's own runners of the compiled pipeline."),
+    ] = "dvc",
+    values: Values = None,
+    params: Params = Path("params.yaml"),
+    folder: Annotated[Path, typer.Option(help="Folder of presets.")] = Path("presets"),
+    keep: Annotated[
+        bool, typer.Option(help="dvc: run here and leave the preset's values in params.yaml.")
+    ] = False,
+    show: Annotated[bool, typer.Option(help="dvc: print the command and run nothing.")] = False,
+    out: Annotated[Path, typer.Option(help="kfp: folder of the run.")] = Path("artifacts/local"),
+    pipeline: Pipeline = "align-and-evaluate",
+    image: Annotated[
+        str, typer.Option(envvar="EVENHAND_IMAGE_CPU", help="docker: image of the containers.")
+    ] = "",
+    user: Annotated[
+        str, typer.Option(help="docker: UID:GID in the containers [default: yours].")
+    ] = "",
+    retries: Annotated[int, typer.Option(min=0, help="kfp: further attempts of a step.")] = 0,
+    shards: Shards = 2,
+    inputs: Inputs = None,
+    policy: PolicyFile = Path("policy.yaml"),
+) -> None:
+    """Run every step, with a preset over params.yaml if one is named.
+
+    With dvc the run takes place in a folder of DVC's own; params.yaml, artifacts and metrics here
+    stay as they are until `dvc exp apply`.
+    """
+    from fairness_core.config import find_preset
+
+    _refuse(context, runner, KFP_ALONE if runner == "dvc" else DVC_ALONE)
+    chosen = find_preset(folder, preset) if preset else None
+    if runner == "dvc":
+        raise typer.Exit(_by_dvc(params, chosen, values or (), keep=keep, show=show))
+    _by_kfp(
+        runner, pipeline, params, chosen, values, inputs, policy, out,
+        image=image, user=user, retries=retries, shards=shards,
+    )  # fmt: skip
+
+
+def _refuse(context: typer.Context, runner: str, others: dict[str, str]) -> None:
+    """An option that this runner would ignore is an error."""
+    from fairness_core.errors import ConfigError
+
+    given = []
+    for name, option in others.items():
+        source = context.get_parameter_source(name)
+        # A value of the environment is there for all runners.
+        if source is not None and source.name == "COMMANDLINE":
+            given.append(option)
+    if given:
+        raise ConfigError(
+            f"The runner {runner} has no {', '.join(given)}",
+            do="leave it out, or choose another --runner",
+        )
+
+
+def _by_dvc(
+    params: Path, preset: Preset | None, values: Sequence[str], *, keep: bool, show: bool
+) -> int:
+    """Check the values, then start `dvc exp run`; gives its exit status."""
+    import os
+    import shlex
+    import subprocess
+    import sys
+
+    from fairness_core.config import load, load_preset
+    from fairness_core.config.presets import experiment
+
+    if preset is None:
+        load(params, values)
+    else:
+        load_preset(params, preset, values)
+    command = experiment(preset, values, keep=keep)
+    if show:
+        typer.echo(shlex.join(command))
+        return 0
+    # Steps call plain `python`: it must be this environment's.
+    here = Path(sys.executable).parent
+    env = os.environ | {"PATH": f"{here}{os.pathsep}{os.environ.get('PATH', '')}"}
+    status = subprocess.run([sys.executable, "-m", *command], env=env, check=False).returncode
+    if status == 0 and not keep:
+        name = preset.name if preset else "NAME"
+        typer.echo(f"Figures: dvc exp show.  Report, images, metrics: dvc exp apply {name}")
+    return status
+
+
+def _by_kfp(
+    runner: Literal["subprocess", "docker"],
+    pipeline: str,
+    params: Path,
+    preset: Preset | None,
+    values: list[str] | None,
+    inputs: list[str] | None,
+    policy: Path,
+    out: Path,
+    *,
+    image: str,
+    user: str,
+    retries: int,
+    shards: int,
+) -> None:
+    import os
+
+    from fairness_core.errors import ConfigError
+    from pipelines.local_run import LOCAL_IMAGE, run_here
+
+    if runner == "docker" and not image:
+        raise ConfigError("Containers need an image", do="give --image, or set EVENHAND_IMAGE_CPU")
+    given, name, tracking = arguments_of(pipeline, params, values, inputs, policy, preset)
+    environment = {"MLFLOW_EXPERIMENT_NAME": name}
+    if tracking:
+        store = f"sqlite:///{Path.cwd()}/mlflow.db"
+        environment["MLFLOW_TRACKING_URI"] = os.environ.get("MLFLOW_TRACKING_URI") or store
+    run_here(
+        pipeline,
+        given,
+        out,
+        runner=runner,
+        shards=shards,
+        image=image or LOCAL_IMAGE,
+        user=user,
+        retries=retries,
+        environment=environment,
+    )
+    typer.echo(f"Results: {out / 'artifacts'}, {out / 'metrics'}")

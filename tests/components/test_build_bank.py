@@ -1,0 +1,85 @@
+"""The step that fills the face bank, and finetuning's use of what it wrote."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import yaml
+
+from components.build_bank.main import main
+from components.finetune.assemble import load_realism
+from fairness_core.attributes import AttributeSpace
+from fairness_core.config import load
+from fairness_core.embeddings import FaceEmbedder, weights_sha256
+from fairness_core.errors import ArtifactError
+from fairness_core.portraits.models import resolve
+from fairness_core.runtime import read_table, verify
+
+
+@pytest.fixture(scope="module")
+def params(tmp_path_factory, repository):
+    """The project's own parameters with a small bank."""
+    path = tmp_path_factory.mktemp("bank") / "params.yaml"
+    values = yaml.safe_load((repository / "params.yaml").read_text())
+    values["run"] |= {"threads": 1, "tracking": False, "device": "cpu"}
+    values["build_bank"] |= {"images": 48, "batch_size": 20}
+    path.write_text(yaml.safe_dump(values, sort_keys=False))
+    return path
+
+
+@pytest.fixture(scope="module")
+def bank(params):
+    out = params.parent / "bank"
+    assert main(["--params", str(params), "--out", str(out)]) == 0
+    return out
+
+
+def test_every_face_has_its_provenance(bank):
+    extra = verify(bank, kind="face-bank")["extra"]
+    table = read_table(bank / "faces.parquet")
+    assert list(table.columns) == ["source_id", "gender", "race", "age", "source", "licence"]
+    assert extra["faces"] == len(table) == 48 - extra["without_face"]
+    assert table["source_id"].is_unique
+    assert set(table["licence"]) == {extra["licence"]}
+    assert set(table["source"]) == {extra["source"]}
+    assert "portraits drawn" in extra["source"]
+    assert extra["embedder_sha256"] == weights_sha256(resolve("portraits:faces/embedder"))
+    for name, counts in extra["counts"].items():
+        assert counts == table[name].value_counts().to_dict()
+
+
+def test_finetuning_reads_it_only_where_it_has_a_weight(bank, params, tmp_path):
+    values = load(params, ["finetune.lambda_face=0.1"])
+    space = AttributeSpace.from_mapping(values.section("attributes"))
+    models, device = values.section("models"), torch.device("cpu")
+    realism = load_realism(values.finetune, models, space, bank, device)
+    assert len(realism.bank) == len(read_table(bank / "faces.parquet"))
+    assert set(realism.bank.labels) == set(values.finetune.align)
+    without = load(params)
+    assert without.finetune.lambda_face == 0
+    assert load_realism(without.finetune, models, space, tmp_path / "nowhere", device) is None
+    with pytest.raises(ArtifactError, match="folder does not exist"):
+        load_realism(values.finetune, models, space, tmp_path / "nowhere", device)
+    other = FaceEmbedder.build(torch.Generator().manual_seed(1), width=8).save(tmp_path / "other")
+    with pytest.raises(ArtifactError, match="another face embedder"):
+        load_realism(values.finetune, models | {"face_embedder": str(other)}, space, bank, device)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("build_bank.source=photos", "no such source of faces.*photos"),
+        ("attributes.gender.classes=[male, female]", "do not have attribute 'gender'"),
+        ("models.face_embedder=portraits:faces/none", "model folder does not exist"),
+        ("models.face_embedder=portraits:dino", "not a face embedder"),
+    ],
+)
+def test_bad_input_is_one_message(params, tmp_path, capsys, change, said):
+    import re
+
+    out = tmp_path / "o"
+    assert main(["--params", str(params), "--set", change, "--out", str(out)]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    error = " ".join(lines[next(i for i, x in enumerate(lines) if x.startswith("error: ")) :])
+    assert re.search(said, error), error
+    assert not out.exists()

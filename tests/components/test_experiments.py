@@ -1,0 +1,235 @@
+"""The driver of experiments: order, sharing, going on, and what it says when a stage fails."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from components import cli
+from components.experiments import Experiment, experiments, run_experiment
+from components.stages import read_stages
+from fairness_core.config import Preset
+from fairness_core.errors import ArtifactError, ConfigError
+
+# Two stages whose program counts its runs: the first reads the seed, the second a value.
+PROGRAM = """
+import json, pathlib, sys
+import yaml
+name, params, *paths = sys.argv[1:]
+values = yaml.safe_load(open(params))
+with open(pathlib.Path(__file__).parent / "calls.txt", "a") as stream:
+    stream.write(name + "\\n")
+if values["finetune"]["rank"] == 13 and name == "second":
+    sys.exit("thirteen is unlucky")
+missed = values["finetune"]["rank"] == 14 and name == "second"
+out = pathlib.Path(paths[-1])
+out.mkdir(parents=True, exist_ok=True)
+(out / "value.json").write_text(
+    json.dumps([values["run"]["seed"], values["finetune"]["iterations"]])
+)
+sys.exit(3 if missed else 0)
+"""
+PIPELINE = {
+    "stages": {
+        "first": {
+            "cmd": "python PROGRAM first params.yaml artifacts/first",
+            "deps": ["code.py"],
+            "params": ["run.seed"],
+            "outs": ["artifacts/first"],
+        },
+        "second": {
+            "foreach": {"a": {"weights": "artifacts/first"}},
+            "do": {
+                "cmd": "python PROGRAM second params.yaml artifacts/second/${key}",
+                "deps": ["${item.weights}"],
+                "params": ["finetune"],
+                "outs": ["artifacts/second/${key}"],
+            },
+        },
+    }
+}
+
+
+@pytest.fixture
+def place(tmp_path):
+    (tmp_path / "program.py").write_text(PROGRAM)
+    text = yaml.safe_dump(PIPELINE).replace("PROGRAM", str(tmp_path / "program.py"))
+    (tmp_path / "dvc.yaml").write_text(text)
+    (tmp_path / "presets").mkdir()
+    (tmp_path / "presets/short.yaml").write_text("# Short.\nfinetune: {iterations: 40}\n")
+    (tmp_path / "presets/long.yaml").write_text("# Long.\nfinetune: {iterations: 60}\n")
+    return tmp_path
+
+
+def calls(place):
+    path = place / "calls.txt"
+    return path.read_text().split() if path.exists() else []
+
+
+def go(place, repository, *, seed=0, name="short", more=(), **options):
+    (experiment,) = experiments([name], place / "presets", overrides=more)
+    return run_experiment(
+        experiment,
+        seed,
+        place / "out",
+        params=repository / "params.yaml",
+        stages=read_stages(place / "dvc.yaml"),
+        **options,
+    )
+
+
+def test_equal_stages_are_made_once_and_finished_runs_are_skipped(place, repository):
+    folder = go(place, repository)
+    assert folder == place / "out/short/seed-0"
+    assert calls(place) == ["first", "second"]
+    assert json.loads((folder / "artifacts/second/a/value.json").read_text()) == [0, 40]
+    go(place, repository)
+    assert calls(place) == ["first", "second"]
+    # Another preset of the same seed needs the second stage only; another seed needs both.
+    other = go(place, repository, name="long")
+    assert calls(place) == ["first", "second", "second"]
+    shared = (folder / "artifacts/first").resolve()
+    assert (other / "artifacts/first").resolve() == shared
+    go(place, repository, seed=1)
+    assert calls(place)[3:] == ["first", "second"]
+    run = json.loads((other / "run.json").read_text())
+    assert (run["experiment"], run["seed"]) == ("long", 0)
+    assert set(run["seconds"]) == {"first", "second@a"}
+
+
+def test_other_parameters_in_one_folder_do_not_touch_the_old_result(place, repository):
+    folder = go(place, repository)
+    old = (folder / "artifacts/second/a").resolve()
+    go(place, repository, more=["finetune.iterations=41"])
+    assert json.loads((folder / "artifacts/second/a/value.json").read_text()) == [0, 41]
+    assert json.loads((old / "value.json").read_text()) == [0, 40]
+    go(place, repository)
+    assert (folder / "artifacts/second/a").resolve() == old
+    assert calls(place).count("second") == 2
+
+
+def test_a_failed_stage_shows_its_log_and_a_later_start_goes_on(place, repository):
+    with pytest.raises(ArtifactError, match="Stage second@a of short, seed 0.*\n.*unlucky"):
+        go(place, repository, more=["finetune.rank=13"])
+    assert calls(place) == ["first", "second"]
+    go(place, repository)
+    assert calls(place) == ["first", "second", "second"]
+
+
+def test_a_gate_that_is_not_met_is_a_result(place, repository):
+    folder = go(place, repository, more=["finetune.rank=14"])
+    assert (folder / "artifacts/second/a/value.json").is_file()
+    assert calls(place) == ["first", "second"]
+    go(place, repository, more=["finetune.rank=14"])
+    assert calls(place) == ["first", "second"]
+
+
+def test_a_changed_file_of_the_command_is_another_key(place, repository):
+    go(place, repository)
+    with (place / "program.py").open("a") as stream:
+        stream.write("# changed\n")
+    go(place, repository)
+    assert calls(place) == ["first", "second"] * 2
+
+
+def test_a_run_stops_after_the_stage_named(place, repository):
+    folder = go(place, repository, until="first")
+    assert calls(place) == ["first"]
+    assert not (folder / "artifacts/second").exists()
+    with pytest.raises(ConfigError, match="no such stage.*third"):
+        go(place, repository, until="third")
+
+
+def test_each_value_that_is_varied_is_an_experiment(place):
+    found = experiments(
+        ["short"],
+        place / "presets",
+        overrides=["finetune.rank=4"],
+        vary=["finetune.gradient_weights=[exact, reference]", "finetune.gradient_steps=[2, null]"],
+    )
+    preset = Preset("short", "Short.", {"finetune": {"iterations": 40}})
+    assert found == [
+        Experiment(
+            "short+gradient_weights=exact",
+            preset,
+            ("finetune.rank=4", 'finetune.gradient_weights="exact"'),
+        ),
+        Experiment(
+            "short+gradient_weights=reference",
+            preset,
+            ("finetune.rank=4", 'finetune.gradient_weights="reference"'),
+        ),
+        Experiment(
+            "short+gradient_steps=2", preset, ("finetune.rank=4", "finetune.gradient_steps=2")
+        ),
+        Experiment(
+            "short+gradient_steps=null",
+            preset,
+            ("finetune.rank=4", "finetune.gradient_steps=null"),
+        ),
+    ]
+
+
+def test_bad_input_is_named(place, repository, tmp_path):
+    with pytest.raises(ConfigError, match="no such preset.*nothing"):
+        experiments(["nothing"], place / "presets")
+    (place / "presets/list.yaml").write_text("- finetune\n")
+    with pytest.raises(ConfigError, match="top level is a mapping"):
+        experiments([str(place / "presets/list.yaml")], place / "presets")
+    (place / "presets/list.yaml").unlink()
+    with pytest.raises(ConfigError, match="needs a list of values.*rank=4"):
+        experiments(["short"], place / "presets", vary=["finetune.rank=4"])
+    with pytest.raises(ConfigError, match="pipeline file cannot be read"):
+        read_stages(tmp_path / "none.yaml")
+    with pytest.raises(ConfigError, match="one problem"):
+        go(place, repository, more=["finetune.rank=0"])
+
+
+def test_the_command_line_runs_every_preset_with_every_seed(place, repository):
+    command = ["experiments", "--presets", "short,long", "--seeds", "0,3"]
+    command += ["--out", str(place / "out"), "--params", str(repository / "params.yaml")]
+    command += ["--folder", str(place / "presets"), "--pipeline", str(place / "dvc.yaml")]
+    command += ["--set", "run.tracking=false"]
+    result = CliRunner().invoke(cli.app, command, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert result.output.count("Finished: ") == 4
+    params = yaml.safe_load((place / "out/long/seed-3/params.yaml").read_text())
+    assert (params["run"]["seed"], params["run"]["tracking"]) == (3, False)
+    assert params["finetune"]["iterations"] == 60
+    with pytest.raises(ConfigError, match="whole numbers"):
+        CliRunner().invoke(cli.app, [*command, "--seeds", "a,b"], catch_exceptions=False)
+
+
+def test_the_stages_of_the_project_are_read(repository):
+    stages = {stage.name: stage for stage in read_stages(repository / "dvc.yaml")}
+    assert next(iter(stages)) == "generate_prompts"
+    assert stages["generate_images@aligned"].inputs == ("artifacts/prompts", "artifacts/bundle")
+    assert stages["finetune"].outputs == ("artifacts/finetune", "metrics/finetune.json")
+    assert "artifacts/baselines" in stages["evaluate_bias"].inputs
+    assert all(stage.command[:2] == ("python", "-m") for stage in stages.values())
+
+
+def test_a_finished_run_of_real_steps_becomes_a_page_and_a_curve(done, tmp_path):
+    folder = tmp_path / "runs/portraits-small/seed-0"
+    folder.mkdir(parents=True)
+    for name in ("artifacts", "params.yaml"):
+        (folder / name).symlink_to(done / name)
+    (folder / "metrics").mkdir()
+    (folder / "metrics/evaluation.json").symlink_to(done / "metrics/evaluation.json")
+    costs = {"seconds": 60.0, "network_forwards": 100.0, "network_backwards": 20.0}
+    (folder / "metrics/finetune.json").write_text(json.dumps(costs))
+    page = tmp_path / "docs/results.md"
+    command = ["results", str(tmp_path / "runs"), "--out", str(page)]
+    assert CliRunner().invoke(cli.app, command, catch_exceptions=False).exit_code == 0
+    text = page.read_text()
+    assert "| portraits-small | 1 | gender |" in text
+    for method in ("intervention", "uce", "debiasvl", "aligned"):
+        assert f"| portraits-small | {method} | gender |" in text
+    picture = tmp_path / "curve.svg"
+    command = ["curves", str(tmp_path / "runs"), "--out", str(picture), "--column", "loss_total"]
+    found = CliRunner().invoke(cli.app, command, catch_exceptions=False)
+    assert "portraits-small: loss_total 1.500 at the end, 1 seeds" in found.output
+    assert picture.stat().st_size > 0
