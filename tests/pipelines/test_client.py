@@ -190,7 +190,8 @@ def checkout(tmp_path, repository, monkeypatch):
     """A clean checkout with the project's parameters."""
     folder = tmp_path / "checkout"
     folder.mkdir()
-    (folder / "params.yaml").write_text((repository / "params.yaml").read_text())
+    for name in ("params.yaml", "policy.yaml"):
+        (folder / name).write_text((repository / name).read_text())
     (folder / "dvc.lock").write_text("schema: '2.0'\n")
     for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "a"]):
         identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
