@@ -100,6 +100,9 @@ class GeneratePrompts(Section):
     named_images: int = Field(
         ge=1, le=10000, description="images per attribute-naming or stress prompt"
     )
+    scene_images: int = Field(
+        default=20, ge=1, le=10000, description="images per prompt without people"
+    )
 
 
 class CalibrateClassifier(Section):
