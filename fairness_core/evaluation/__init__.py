@@ -17,7 +17,7 @@ from fairness_core.evaluation.fair_play import check_alike, check_audit
 from fairness_core.evaluation.figures import faceless, parity_figures
 from fairness_core.evaluation.folder import list_images, measure_folder
 from fairness_core.evaluation.frechet import frechet_figures
-from fairness_core.evaluation.gate import Policy, Waiver, judge, read_policy
+from fairness_core.evaluation.gate import judge
 from fairness_core.evaluation.generate import (
     IMAGE_NOISE,
     Sampling,
@@ -35,6 +35,7 @@ from fairness_core.evaluation.labels import confusion_of, read_labels
 from fairness_core.evaluation.methods import compare_all
 from fairness_core.evaluation.named import named_hits, named_prompts
 from fairness_core.evaluation.planted import planted_difference
+from fairness_core.evaluation.policy import Policy, Waiver, read_policy
 from fairness_core.evaluation.scenes import scene_figures
 from fairness_core.evaluation.shards import Shard, merge_shards
 
