@@ -15,7 +15,7 @@ from fairness_core.metrics import Interval, frechet_distance, percentiles
 __all__ = ["frechet_figures"]
 
 LEVEL = 0.95
-HALVINGS = 20
+HALVINGS = 10
 # Each takes two decompositions as wide as the embedding.
 RESAMPLES = 200
 
@@ -36,7 +36,7 @@ def frechet_figures(
         split: Whose prompts.
 
     Returns:
-        ``distance``, ``floor`` and ``excess`` (their difference), means over 20 halvings;
+        ``distance``, ``floor`` and ``excess`` (their difference), means over 10 halvings;
         ``ci95`` of the three; ``images`` of a half, ``prompts``, ``dimensions`` of an embedding.
         Empty where a prompt has a single image.
     """
