@@ -34,7 +34,7 @@ from fairness_core.evaluation.labelled import (
 from fairness_core.evaluation.labels import confusion_of, read_labels
 from fairness_core.evaluation.methods import compare_all
 from fairness_core.evaluation.named import named_hits, named_prompts
-from fairness_core.evaluation.planted import planted_difference
+from fairness_core.evaluation.planted import named_confusion, planted_agreement, planted_difference
 from fairness_core.evaluation.policy import Policy, Waiver, read_policy
 from fairness_core.evaluation.scenes import scene_figures
 from fairness_core.evaluation.shards import Shard, merge_shards
@@ -75,10 +75,12 @@ __all__ = [
     "measure_folder",
     "measured_groups",
     "merge_shards",
+    "named_confusion",
     "named_hits",
     "named_prompts",
     "parity_figures",
     "plan_images",
+    "planted_agreement",
     "planted_difference",
     "prompt_table",
     "quality_table",
