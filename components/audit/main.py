@@ -38,6 +38,7 @@ def run(
     sampling: Mapping[str, Any],
     models: Mapping[str, Any],
     attributes: Mapping[str, Any],
+    targets: Mapping[str, Any],
     settings: Settings,
     out: Path,
 ) -> None:
@@ -55,6 +56,7 @@ def run(
         sampling: Section ``generate_images``.
         models: Section ``models``.
         attributes: Section ``attributes``.
+        targets: Section ``targets``: its joint table and the targets of single prompts.
         settings: Section ``run``.
         out: Folder to write.
 
@@ -69,14 +71,18 @@ def run(
     from fairness_core.errors import ConfigError
     from fairness_core.evaluation import AuditRules, Bootstrap, audit_figures, audit_prompts
     from fairness_core.evaluation import read_labels as read_sheet
-    from fairness_core.prompts import read_list
+    from fairness_core.prompts import own_targets, read_list, read_overrides
     from fairness_core.runtime import atomic_folder, write_json, write_manifest, write_table
 
     if (subject.model is None) == (subject.images is None):
         raise ConfigError("An audit needs a model or images, and not both", do="give one of them")
     with open_step(STEP, settings, {"prompts": subject.prompts, "bootstrap": bootstrap}) as step:
-        space = AttributeSpace.from_mapping(attributes)
-        prompts = read_list(subject.prompts)
+        space = AttributeSpace.from_mapping(attributes, targets["joint"])
+        own = targets["overrides"]
+        own = read_overrides(own) if isinstance(own, str) else own
+        prompts, unmet = own_targets(read_list(subject.prompts), space, own)
+        if unmet:
+            step.log.info("targets of single prompts that are not audited: %s", ", ".join(unmet))
         labels = None if subject.labels is None else read_sheet(subject.labels, space)
         source = subject.images
         if source is None:
@@ -90,7 +96,7 @@ def run(
         )
         rules = AuditRules(undecided_below, false_claims, labels_per_class)
         intervals = Bootstrap(settings.seed, bootstrap)
-        figures = audit_figures(faces, space, rules, intervals, labels=labels)
+        figures = audit_figures(faces, space, rules, intervals, labels=labels, prompts=prompts)
         figures["prompts_without_images"] = sorted(
             set(prompts["prompt_id"]) - set(faces["prompt_id"])
         )
@@ -98,7 +104,8 @@ def run(
         figures["trained_against_allowed"] = subject.trusting
         with atomic_folder(out) as folder:
             write_table(faces, folder / "faces.parquet")
-            write_table(audit_prompts(faces, space, rules, intervals), folder / "prompts.parquet")
+            table = audit_prompts(faces, space, rules, intervals, prompts=prompts)
+            write_table(table, folder / "prompts.parquet")
             write_json(figures, folder / "audit.json")
             write_manifest(folder, STEP, classifier_sha256=hashes)
         shutil.rmtree(work, ignore_errors=True)
@@ -182,6 +189,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sampling=params.section("generate_images"),
             models=params.section("models"),
             attributes=params.section("attributes"),
+            targets=params.section("targets"),
             settings=settings,
             out=args.out,
         )

@@ -2,50 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from fairness_core.attributes import AttributeSpace
 from fairness_core.errors import ArtifactError
+from fairness_core.evaluation.audited_groups import (
+    AuditRules,
+    claims,
+    corrected_figures,
+    group_figures,
+)
 from fairness_core.evaluation.bootstrap import Bootstrap
 from fairness_core.evaluation.figures import faceless, parity_figures
-from fairness_core.evaluation.groups import measured_groups
-from fairness_core.evaluation.labels import confusion_of
-from fairness_core.metrics import (
-    FaceCounts,
-    Interval,
-    benjamini_hochberg,
-    corrected_bias,
-    count_faces,
-    mean_interval,
-    per_prompt,
-    share_intervals,
-    target_p_values,
-    worst_prompt,
-)
+from fairness_core.evaluation.groups import measured_groups, wanted_shares
+from fairness_core.metrics import count_faces, mean_interval, per_prompt
+from fairness_core.prompts import own_shares
 
 __all__ = ["AuditRules", "audit_figures", "audit_prompts", "undecided"]
 
 SECOND = "second_"
-
-
-@dataclass(frozen=True)
-class AuditRules:
-    """What the figures depend on beside the faces.
-
-    Attributes:
-        undecided_below: A face whose highest probability is below it counts as undecided, in
-            (0, 1]; its likeliest class still counts in the shares.
-        false_claims: Rate of false claims among the prompts said to differ from the target.
-        labels_per_class: Labelled faces of each class that a correction needs.
-    """
-
-    undecided_below: float
-    false_claims: float
-    labels_per_class: int
 
 
 def undecided(faces: pd.DataFrame, space: AttributeSpace, below: float) -> pd.DataFrame:
@@ -80,6 +58,7 @@ def audit_figures(
     bootstrap: Bootstrap,
     *,
     labels: pd.DataFrame | None = None,
+    prompts: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
     """Compute every figure of an audit.
 
@@ -89,6 +68,7 @@ def audit_figures(
         rules: Thresholds.
         bootstrap: Intervals.
         labels: From ``read_labels``; None: nothing is corrected.
+        prompts: From ``own_targets``, where prompts have targets of their own.
 
     Returns:
         Per group the figures of ``parity_figures`` with ``shares_ci95``, ``worst_prompt``
@@ -97,7 +77,7 @@ def audit_figures(
         or ``reason`` why there is none); ``no_face_rate``, ``undecided`` per attribute and, with
         two classifiers, ``disagreement`` per attribute and ``second`` (the second one's parity
         figures), all with ``ci95``; ``unreadable`` images, ``prompts_without_face``, ``images``,
-        ``n_prompts`` and ``target``.
+        ``n_prompts``, ``target`` and ``prompt_targets`` (prompt_id to attribute to shares).
 
     Raises:
         ArtifactError: No readable image, missing probabilities, or labels of other images.
@@ -108,12 +88,14 @@ def audit_figures(
         raise ArtifactError("None of the images can be read", given=f"{len(faces)} images")
     groups = measured_groups(space)
     counts = [count_faces(readable, space, group) for group in groups]
-    result: dict[str, Any] = parity_figures(readable, counts, space, bootstrap, "audit")
+    result: dict[str, Any] = parity_figures(
+        readable, counts, space, bootstrap, "audit", prompts=prompts
+    )
     for group, measured in zip(groups, counts, strict=True):
-        target = space.subset(group).cell_target
-        result[measured.group] |= _group(measured, target, rules, bootstrap)
+        target = wanted_shares(measured, prompts, space, group)
+        result[measured.group] |= group_figures(measured, target, rules, bootstrap)
         if labels is not None:
-            result[measured.group]["corrected"] = _corrected(
+            result[measured.group]["corrected"] = corrected_figures(
                 readable, labels, space, group, measured, rules, bootstrap
             )
     result["no_face_rate"] = _rate(
@@ -125,18 +107,24 @@ def audit_figures(
         for name in space.names
     }
     if f"{SECOND}{space.names[0]}" in readable.columns:
-        result |= _two(readable, space, bootstrap)
+        result |= _two(readable, prompts, space, bootstrap)
     result["unreadable"] = int((~faces["readable"]).sum())
     result["prompts_without_face"] = faceless(counts[0], "audited")
     result["images"], result["n_prompts"] = len(readable), int(readable["prompt_id"].nunique())
     result["target"] = {
         a.name: dict(zip(a.classes, a.target, strict=True)) for a in space.attributes
     }
+    result["prompt_targets"] = {} if prompts is None else own_shares(prompts, space)
     return result
 
 
 def audit_prompts(
-    faces: pd.DataFrame, space: AttributeSpace, rules: AuditRules, bootstrap: Bootstrap
+    faces: pd.DataFrame,
+    space: AttributeSpace,
+    rules: AuditRules,
+    bootstrap: Bootstrap,
+    *,
+    prompts: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """``metrics.per_prompt`` with ``p_value`` (sampler of the target), ``q_value`` and ``claim``.
 
@@ -148,82 +136,29 @@ def audit_prompts(
     for group in measured_groups(space):
         table = per_prompt(readable, space, [group])
         measured = count_faces(readable, space, group)
-        table["p_value"], table["q_value"] = _claims(
-            measured, space.subset(group).cell_target, bootstrap
+        table["p_value"], table["q_value"] = claims(
+            measured, wanted_shares(measured, prompts, space, group), bootstrap
         )
         table["claim"] = table["q_value"] <= rules.false_claims
         parts.append(table)
     return pd.concat(parts, ignore_index=True)
 
 
-def _claims(measured: FaceCounts, target: Sequence[float], bootstrap: Bootstrap) -> tuple[Any, Any]:
-    values = target_p_values(
-        measured.counts, target, rng=bootstrap.rng("audit", measured.group, "claims")
-    )
-    return values, benjamini_hochberg(values)
-
-
-def _group(
-    measured: FaceCounts, target: Sequence[float], rules: AuditRules, bootstrap: Bootstrap
-) -> dict[str, Any]:
-    name, resamples = measured.group, bootstrap.resamples
-    shares = share_intervals(
-        measured.counts, rng=bootstrap.rng("audit", name, "shares"), resamples=resamples
-    )
-    row, worst = worst_prompt(
-        measured.counts, rng=bootstrap.rng("audit", name, "worst"), resamples=resamples
-    )
-    _, adjusted = _claims(measured, target, bootstrap)
-    return {
-        "shares_ci95": _ends(measured.cells, shares),
-        "worst_prompt": {
-            "prompt_id": measured.prompts[row],
-            "bias": worst.estimate,
-            "ci95": list(worst.ci),
-        },
-        "claims": int((adjusted <= rules.false_claims).sum()),
-    }
-
-
-def _corrected(
+def _two(
     faces: pd.DataFrame,
-    labels: pd.DataFrame,
+    prompts: pd.DataFrame | None,
     space: AttributeSpace,
-    group: Sequence[str],
-    measured: FaceCounts,
-    rules: AuditRules,
     bootstrap: Bootstrap,
 ) -> dict[str, Any]:
-    confusion = confusion_of(faces, labels, space, group)
-    table: dict[str, Any] = {"confusion": confusion.counts.tolist()}
-    reason = confusion.problem(rules.labels_per_class)
-    if reason is not None:
-        return {"reason": reason, **table}
-    found = corrected_bias(
-        measured.counts,
-        confusion,
-        rng=bootstrap.rng("audit", measured.group, "corrected"),
-        resamples=bootstrap.resamples,
-    )
-    return {
-        "bias": found.bias.estimate,
-        "ci95": list(found.bias.ci),
-        "shares": {
-            cell: share.estimate for cell, share in zip(measured.cells, found.shares, strict=True)
-        },
-        "shares_ci95": _ends(measured.cells, found.shares),
-        **table,
-    }
-
-
-def _two(faces: pd.DataFrame, space: AttributeSpace, bootstrap: Bootstrap) -> dict[str, Any]:
     """The second classifier's figures, and how often the two disagree about a face."""
     seconds: Mapping[str, str] = {f"{SECOND}{name}": name for name in space.names}
     other = faces.drop(columns=list(space.names)).rename(columns=seconds)
     counts = [count_faces(other, space, group) for group in measured_groups(space)]
     seen = faces[faces["present"].astype(bool)]
     return {
-        "second": parity_figures(other, counts, space, bootstrap, "audit", "second"),
+        "second": parity_figures(
+            other, counts, space, bootstrap, "audit", "second", prompts=prompts
+        ),
         "disagreement": {
             name: _rate(
                 seen[name] != seen[f"{SECOND}{name}"], seen["prompt_id"], bootstrap, "two", name
@@ -240,7 +175,3 @@ def _rate(
         flags, prompts, rng=bootstrap.rng("audit", *names), resamples=bootstrap.resamples
     )
     return {"rate": found.estimate, "ci95": list(found.ci)}
-
-
-def _ends(cells: Sequence[str], intervals: Sequence[Interval]) -> dict[str, list[float]]:
-    return {cell: list(one.ci) for cell, one in zip(cells, intervals, strict=True)}

@@ -52,17 +52,12 @@ def parity_figures(
             rng=bootstrap.rng(*names, measured.group),
             resamples=bootstrap.resamples,
         )
-        wanted = (
-            space.subset(group).cell_target
-            if prompts is None
-            else wanted_shares(measured, prompts, space, group)
-        )
         shares = measured.counts[n > 0] / n[n > 0][:, None]
         result[measured.group] = {
             "bias": found.estimate,
             "ci95": list(found.ci),
             "sd": float(spread[measured.group]),
-            "fair_floor": fair_floor(n, wanted),
+            "fair_floor": fair_floor(n, wanted_shares(measured, prompts, space, group)),
             "shares": dict(zip(measured.cells, shares.mean(axis=0).tolist(), strict=True)),
         }
     return result

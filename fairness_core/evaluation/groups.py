@@ -48,10 +48,10 @@ def of_model(table: pd.DataFrame, model: str) -> pd.DataFrame:
 
 
 def wanted_shares(
-    counts: FaceCounts, prompts: pd.DataFrame, space: AttributeSpace, group: Sequence[str]
+    counts: FaceCounts, prompts: pd.DataFrame | None, space: AttributeSpace, group: Sequence[str]
 ) -> Float[np.ndarray, "*p k"]:
     """The group's target; one row for each prompt where some have a target of their own."""
-    own = prompt_spaces(prompts, space)
+    own = {} if prompts is None else prompt_spaces(prompts, space)
     shared = space.subset(group).cell_target
     if not set(own) & set(counts.prompts):
         return np.array(shared)

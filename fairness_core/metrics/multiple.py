@@ -16,7 +16,7 @@ SUM_TOLERANCE = 1e-6
 
 def target_p_values(
     counts: Int[np.ndarray, "p k"],
-    target: Sequence[float],
+    target: Sequence[float] | Float[np.ndarray, "..."],
     *,
     rng: np.random.Generator,
     draws: int = 9999,
@@ -30,7 +30,8 @@ def target_p_values(
 
     Args:
         counts: Faces per prompt and class.
-        target: Shares of the classes or cells, summing to 1; zeros are allowed.
+        target: Shares of the classes or cells, summing to 1, zeros allowed; or one row for each
+            prompt.
         rng: Generator of the draws.
         draws: Samples of the target, at least 1; the smallest p value is 1 / (1 + draws).
 
@@ -44,20 +45,26 @@ def target_p_values(
     shares = np.asarray(target, dtype=np.float64)
     if draws < 1:
         raise ConfigError("A simulated test needs at least one draw", given=draws)
-    if shares.shape != (counts.shape[1],) or not (
-        (shares >= 0).all() and abs(float(shares.sum()) - 1.0) <= SUM_TOLERANCE
+    if shares.shape not in ((counts.shape[1],), counts.shape) or not (
+        (shares >= 0).all() and (np.abs(shares.sum(-1) - 1.0) <= SUM_TOLERANCE).all()
     ):
         raise TargetError(
-            f"The target is no distribution over the {counts.shape[1]} classes", given=list(target)
+            f"The target is no distribution over the {counts.shape[1]} classes",
+            given=shares.tolist(),
         )
+    shares = np.broadcast_to(shares, counts.shape)
     n = counts.sum(1)
     # Rounded: equal counts must compare as equal, whatever the order of the classes.
     observed = np.abs(counts - n[:, None] * shares).sum(1).round(9)
     values = np.full(len(counts), np.nan)
-    for size in np.unique(n[n > 0]):
-        drawn = rng.multinomial(size, shares / shares.sum(), size=draws)
-        simulated = np.sort(np.abs(drawn - size * shares).sum(1).round(9))
-        rows = n == size
+    # Prompts of one size and target share their draws.
+    kinds, kind = np.unique(np.column_stack([n, shares]), axis=0, return_inverse=True)
+    for i, (size, *wanted) in enumerate(kinds):
+        if size == 0:
+            continue
+        drawn = rng.multinomial(int(size), np.divide(wanted, np.sum(wanted)), size=draws)
+        simulated = np.sort(np.abs(drawn - size * np.array(wanted)).sum(1).round(9))
+        rows = kind == i
         beyond = draws - np.searchsorted(simulated, observed[rows], side="left")
         values[rows] = (1 + beyond) / (1 + draws)
     return values

@@ -20,7 +20,13 @@ from fairness_core.prompts.leakage import (
     subject_words,
 )
 from fairness_core.prompts.listed import check_list, read_list
-from fairness_core.prompts.overrides import apply_overrides, prompt_spaces, read_overrides
+from fairness_core.prompts.overrides import (
+    apply_overrides,
+    own_shares,
+    own_targets,
+    prompt_spaces,
+    read_overrides,
+)
 from fairness_core.prompts.sets import SETS, PromptSet, photo_catalog, read_set
 from fairness_core.prompts.splits import assign_splits
 from fairness_core.prompts.templates import FACE_OF_A, fill
@@ -40,6 +46,8 @@ __all__ = [
     "check_list",
     "fill",
     "named_column",
+    "own_shares",
+    "own_targets",
     "photo_catalog",
     "planted_column",
     "planted_shares",

@@ -24,7 +24,7 @@ def read_list(path: str | Path) -> pd.DataFrame:
             file, prompts are called ``prompt-000``, ``prompt-001`` and so on, in their order.
 
     Returns:
-        Columns prompt_id and prompt.
+        Columns prompt_id, prompt and, where the table has it, subject.
 
     Raises:
         PromptError: No such file or column, no prompt, or blank or repeated ids or prompts: all
@@ -46,7 +46,7 @@ def check_list(table: pd.DataFrame, *, given: object) -> pd.DataFrame:
     """Check a list of prompts and number those without an id.
 
     Args:
-        table: Column prompt, optionally prompt_id; others are left out.
+        table: Column prompt, optionally prompt_id and subject; others are left out.
         given: Named in errors.
 
     Raises:
@@ -62,6 +62,8 @@ def check_list(table: pd.DataFrame, *, given: object) -> pd.DataFrame:
     else:
         ids = [f"prompt-{i:03d}" for i in range(len(table))]
     found.insert(0, "prompt_id", ids)
+    if "subject" in table.columns:
+        found["subject"] = table["subject"].fillna("").astype(str).str.strip().tolist()
     problems = []
     for name, key in (
         ("prompt_id", found["prompt_id"]),

@@ -14,7 +14,7 @@ from fairness_core.errors import EvenhandError, TargetError
 from fairness_core.prompts.catalog import read_catalog, target_column
 from fairness_core.shares import target_shares
 
-__all__ = ["apply_overrides", "prompt_spaces", "read_overrides"]
+__all__ = ["apply_overrides", "own_shares", "own_targets", "prompt_spaces", "read_overrides"]
 
 COLUMNS = ("prompt", "attribute", "class", "share")
 Overrides = Mapping[str, Mapping[str, Any]]
@@ -102,6 +102,29 @@ def apply_overrides(
     return table
 
 
+def own_targets(
+    prompts: pd.DataFrame, space: AttributeSpace, overrides: Overrides
+) -> tuple[pd.DataFrame, list[str]]:
+    """Targets of single prompts for a list that need not be the run's catalog.
+
+    Args:
+        prompts: From ``read_list``: prompt_id, prompt and optionally subject.
+        space: The attributes.
+        overrides: See ``apply_overrides``.
+
+    Returns:
+        The list with the columns of ``apply_overrides``, and the overrides that concern no prompt
+        of it.
+
+    Raises:
+        TargetError: Attributes or classes that do not exist, or shares that are no distribution.
+    """
+    table = prompts if "subject" in prompts.columns else prompts.assign(subject="")
+    known = {*table["subject"].str.casefold(), *table["prompt"].str.casefold()}
+    here = {name: value for name, value in overrides.items() if name.strip().casefold() in known}
+    return apply_overrides(table, space, here), [name for name in overrides if name not in here]
+
+
 def _nearest(name: str, known: Any) -> str:
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"'{name}'" + (f" (did you mean '{close[0]}'?)" if close else "")
@@ -122,3 +145,17 @@ def prompt_spaces(catalog: pd.DataFrame, space: AttributeSpace) -> dict[str, Att
         for prompt_id, *shares in own.itertuples():
             targets.setdefault(str(prompt_id), {})[attribute.name] = tuple(map(float, shares))
     return {prompt_id: space.with_targets(own) for prompt_id, own in targets.items()}
+
+
+def own_shares(
+    catalog: pd.DataFrame, space: AttributeSpace
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Shares by class, attribute and prompt_id, where they are other than the space's."""
+    return {
+        prompt_id: {
+            a.name: dict(zip(a.classes, a.target, strict=True))
+            for a in own.attributes
+            if a.target != space[a.name].target
+        }
+        for prompt_id, own in prompt_spaces(catalog, space).items()
+    }

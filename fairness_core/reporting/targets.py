@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from fairness_core.attributes import AttributeSpace
-from fairness_core.prompts import prompt_spaces
+from fairness_core.prompts import own_shares
 from fairness_core.reporting.summary import label_of, percent
 
 __all__ = ["target_facts", "target_text"]
@@ -35,13 +35,7 @@ def target_facts(
         shares = dict(zip(part.cell_names, space.joint.shares, strict=True))
         facts["Joint target: " + label_of("_x_".join(part.names))] = target_text(shares)
     texts = prompts.set_index("prompt_id")["prompt"]
-    for prompt_id, own in prompt_spaces(prompts, space).items():
-        facts[f"Target of '{texts[prompt_id]}'"] = (
-            "; ".join(
-                target_text(dict(zip(a.classes, a.target, strict=True)))
-                for a in own.attributes
-                if a.target != space[a.name].target
-            )
-            or "that of the run"
-        )
+    for prompt_id, own in own_shares(prompts, space).items():
+        said = "; ".join(target_text(shares) for shares in own.values())
+        facts[f"Target of '{texts[prompt_id]}'"] = said or "that of the run"
     return facts

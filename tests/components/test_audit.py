@@ -30,7 +30,11 @@ def folder(done, tmp_path_factory):
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(done / "artifacts/images/base" / row.file, target)
     prompts = pd.DataFrame(
-        {"prompt_id": ["test-0", "test-1"], "prompt": ["a bank nurse", "a harbour guard"]}
+        {
+            "prompt_id": ["test-0", "test-1"],
+            "prompt": ["a bank nurse", "a harbour guard"],
+            "subject": ["bank nurse", "harbour guard"],
+        }
     )
     prompts.to_csv(root / "prompts.csv", index=False)
     return root
@@ -55,6 +59,7 @@ def test_a_folder_is_measured_as_the_evaluation_measures_it(here, folder, tmp_pa
         assert abs(found[group]["bias"] - evaluated[group]["bias"]) < 1e-9
         assert found[group]["sd"] == pytest.approx(evaluated[group]["sd"])
         assert found[group]["fair_floor"] == pytest.approx(evaluated[group]["fair_floor"])
+    assert found["prompt_targets"] == {"test-0": {"gender": {"female": 0.3, "male": 0.7}}}
     assert found["no_face_rate"]["rate"] == pytest.approx(evaluated["no_face_rate"])
     assert set(found["undecided"]) == {"gender", "age"}
     table = read_table(tmp_path / "o/prompts.parquet")

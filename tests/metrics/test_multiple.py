@@ -73,3 +73,14 @@ def test_bad_input_is_refused():
         target_p_values(np.array([[1, 2]]), [0.5, 0.5], rng=rng(), draws=0)
     with pytest.raises(ArtifactError, match=r"outside \[0, 1\]"):
         benjamini_hochberg(np.array([0.5, 1.5]))
+
+
+def test_a_prompts_own_target_is_what_it_is_tested_against():
+    counts = np.array([[18, 2], [18, 2], [10, 10]])
+    targets = np.array([[0.9, 0.1], [0.5, 0.5], [0.5, 0.5]])
+    found = target_p_values(counts, targets, rng=rng())
+    assert found[0] == 1.0
+    assert found[1] < 0.01
+    assert found[2] == 1.0
+    same = target_p_values(counts, np.tile([0.5, 0.5], (3, 1)), rng=rng())
+    assert_close(same, target_p_values(counts, [0.5, 0.5], rng=rng()), FLOAT64)

@@ -5,7 +5,14 @@ import pytest
 
 from fairness_core.attributes import AttributeSpace
 from fairness_core.errors import PromptError, TargetError
-from fairness_core.prompts import apply_overrides, check_catalog, prompt_spaces, read_overrides
+from fairness_core.prompts import (
+    apply_overrides,
+    check_catalog,
+    own_shares,
+    own_targets,
+    prompt_spaces,
+    read_overrides,
+)
 
 SPACE = AttributeSpace.from_mapping(
     {"gender": {"classes": ["female", "male"]}, "age": {"classes": ["young", "old"]}}
@@ -61,3 +68,17 @@ def test_a_file_says_the_same(tmp_path):
         read_overrides(path)
     with pytest.raises(PromptError, match="no prompt catalog here"):
         read_overrides(tmp_path / "nothing.csv")
+
+
+def test_a_list_of_other_prompts_takes_the_targets_that_concern_it():
+    own = {"nurse": {"gender": [0.8, 0.2]}, "pilot": {"gender": [0.1, 0.9]}}
+    listed = pd.DataFrame({"prompt_id": ["a", "b"], "prompt": ["Nurse", "a guard"]})
+    table, unmet = own_targets(listed, SPACE, own)
+    assert unmet == ["pilot"]
+    assert own_shares(table, SPACE) == {"a": {"gender": {"female": 0.8, "male": 0.2}}}
+    named = listed.assign(subject=["x", "pilot"])
+    table, unmet = own_targets(named, SPACE, own)
+    assert unmet == []
+    assert set(own_shares(table, SPACE)) == {"a", "b"}
+    with pytest.raises(TargetError, match="no attribute"):
+        own_targets(listed, SPACE, {"nurse": {"gendr": [0.8, 0.2]}})
