@@ -101,7 +101,8 @@ def run(
             sampling = Sampling(STAGE, settings.seed, guidance, steps, batch_size)
             rows = plan_images(both, counts, sampling, model="base")
             folder = work / f"guidance-{guidance:g}"
-            generate_folder(stack, rows, folder, sampling, recipe={"base": models["base"]})
+            recipe = {"base": models["base"]}
+            generate_folder(stack, rows, folder, sampling, recipe=recipe, reuse=True)
             shown = read_table(folder / "images.parquet")
             seen = assess(shown, folder, both, instruments, space, batch_size=batch_size)
             found = _against_truth(
@@ -181,7 +182,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, default=Path("artifacts/check_portraits"))
     parser.add_argument("--out", type=Path, default=Path("metrics/portraits.json"), help="written")
     parser.add_argument("--images", type=int, default=40, help="images per occupation")
-    parser.add_argument("--labels", type=int, default=2, help="images per prompt naming a class")
+    parser.add_argument("--labels", type=int, default=8, help="images per prompt naming a class")
     parser.add_argument("--split", default="test", help="train, validation, test or all")
 
     def work(args: argparse.Namespace, params: Params, settings: Settings) -> None:

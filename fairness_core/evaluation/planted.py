@@ -17,6 +17,7 @@ from fairness_core.metrics import (
     mean_interval,
     parity_gaps,
     percentiles,
+    prompt_blocks,
 )
 from fairness_core.prompts import named_column
 
@@ -125,25 +126,25 @@ def planted_agreement(
     planted = truth.loc[list(counts.prompts), list(counts.cells)].to_numpy(dtype=float)
     raw = counts.counts / n[:, None]
     corrected = corrected_shares(raw, confusion.matrix)
-    drawn = np.empty((resamples, len(counts.cells)))
-    for b in range(resamples):
-        chosen = rng.integers(len(n), size=len(n))
-        again = rng.multinomial(n[chosen], raw[chosen]) / n[chosen][:, None]
+    away = []
+    for chosen in prompt_blocks(counts.counts, resamples, rng):
+        again = rng.multinomial(n[chosen], raw[chosen]) / n[chosen][..., None]
         seen = raw[chosen] + (again - raw[chosen]) / np.sqrt(len(n))
-        pi = corrected_shares(seen, confusion.draw(rng, 1)[0])
-        drawn[b] = (pi - planted[chosen]).mean(axis=0)
+        pi = corrected_shares(seen, confusion.draw(rng, len(chosen))[:, None])
+        away.append((pi - planted[chosen]).mean(axis=1))
+    drawn = np.concatenate(away)
     chance = rng.multinomial(n, planted, size=(CHANCE_DRAWS, len(n))) / n[:, None]
     found = corrected_bias(counts.counts, confusion, rng=rng, resamples=resamples)
     classes = {}
     for i, name in enumerate(counts.cells):
-        away = percentiles(float((corrected - planted).mean(0)[i]), drawn[:, i], LEVEL)
+        apart = percentiles(float((corrected - planted).mean(0)[i]), drawn[:, i], LEVEL)
         classes[name] = {
             "planted": float(planted.mean(0)[i]),
             "raw": float(raw.mean(0)[i]),
             "corrected": float(corrected.mean(0)[i]),
-            "difference": away.estimate,
-            "ci95": list(away.ci),
-            "agrees": away.low <= 0 <= away.high,
+            "difference": apart.estimate,
+            "ci95": list(apart.ci),
+            "agrees": apart.low <= 0 <= apart.high,
         }
     return {
         "classes": classes,

@@ -16,6 +16,7 @@ from fairness_core.metrics.intervals import (
     Interval,
     bias_interval,
     percentiles,
+    prompt_blocks,
     share_intervals,
     wilson,
 )
@@ -61,6 +62,7 @@ __all__ = [
     "per_prompt",
     "percentiles",
     "plan_images_per_prompt",
+    "prompt_blocks",
     "prompt_floors",
     "share_intervals",
     "summary",
