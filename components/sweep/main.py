@@ -65,7 +65,7 @@ def run(
         ModelError: The audit classifier was trained with, or the model takes no other sampler.
     """
     from fairness_core.attributes import AttributeSpace
-    from fairness_core.errors import ConfigError
+    from fairness_core.errors import ConfigError, FaceError
     from fairness_core.evaluation import Bootstrap
     from fairness_core.evaluation.sweep import Point, plan_sweep, point_figures, spread_prompts
     from fairness_core.prompts import select
@@ -95,9 +95,16 @@ def run(
                 model: sampler.measured(model, point, chosen, sweep["images"], instruments, space)
                 for model in MODELS
             }
-            found[point.name] = point_figures(
-                seen, catalog, space, _own(intervals, point), split=sweep["split"]
-            )
+            try:
+                found[point.name] = point_figures(
+                    seen, catalog, space, _own(intervals, point), split=sweep["split"]
+                )
+            except FaceError as error:
+                raise FaceError(
+                    f"{error.what} at {point.name}",
+                    given=error.given,
+                    do="leave that setting out of the sweep; the others are kept",
+                ) from error
             for line in _lines(point, found[point.name], space):
                 step.log.info("%d of %d, %s", number, len(points), line)
         figures = {

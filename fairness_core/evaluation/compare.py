@@ -19,6 +19,7 @@ from fairness_core.metrics import (
     count_faces,
     group_name,
     mean_interval,
+    paired_cells,
     paired_change,
 )
 from fairness_core.prompts import planted_shares
@@ -125,7 +126,7 @@ def compare_split(
         }
         for model in models
     }
-    result["change"] = _change(counts, figures, prompts, space, bootstrap, models)
+    result["change"] = _change(chosen, counts, figures, prompts, space, bootstrap, models)
     per = chosen[chosen["model"] == models[0]].groupby("prompt_id").size()
     result["n_prompts"] = len(per)
     result["images_per_prompt"] = float(per.mean()) if per.nunique() > 1 else int(per.iloc[0])
@@ -171,6 +172,7 @@ def _quality(
 
 
 def _change(
+    faces: pd.DataFrame,
     counts: Mapping[str, Sequence[FaceCounts]],
     figures: pd.DataFrame,
     prompts: pd.DataFrame,
@@ -193,6 +195,7 @@ def _change(
             aligned.counts,
             wanted_shares(base, prompts, space, group),
             rng=bootstrap.rng("change", name),
+            pairs=paired_cells(*(of_model(faces, model) for model in models), space, group),
             resamples=bootstrap.resamples,
         )
         before, after = change.before.estimate, change.after.estimate

@@ -21,6 +21,7 @@ from fairness_core.metrics.intervals import (
     wilson,
 )
 from fairness_core.metrics.multiple import benjamini_hochberg, target_p_values
+from fairness_core.metrics.pairs import paired_cells
 from fairness_core.metrics.parity import (
     FaceCounts,
     bias,
@@ -56,6 +57,7 @@ __all__ = [
     "half_width",
     "mean_interval",
     "mean_pairwise_distance",
+    "paired_cells",
     "paired_change",
     "paired_means",
     "parity_gaps",

@@ -18,8 +18,11 @@ from fairness_core.metrics.intervals import (
     prompt_blocks,
     resampled_bias,
 )
+from fairness_core.metrics.parity import parity_gaps
 
 __all__ = ["Change", "paired_change"]
+
+PAIRED_VALUES = 8_000_000  # resampled counts held in memory at once
 
 
 @dataclass(frozen=True)
@@ -56,14 +59,16 @@ def paired_change(
     target: Sequence[float] | Float[np.ndarray, "..."],
     *,
     rng: np.random.Generator,
+    pairs: Int[np.ndarray, "p c c"] | None = None,
     resamples: int = 1000,
     level: float = 0.95,
 ) -> Change:
     """How the mean bias of the same prompts changed, in itself and towards the fair floor.
 
     Resamples as ``bias_interval`` does, with the same prompts for both models each time, so that
-    differences between prompts cancel. Faces are drawn for each model on its own: that two images
-    of the same noise are alike is not used, which leaves the intervals on the wide side.
+    differences between prompts cancel. With ``pairs`` an image is drawn together with the other
+    model's image of its noise, so that what the two have in common cancels too; without, faces are
+    drawn for each model on its own, which is wider where images of one noise are alike.
 
     Args:
         before: Faces per prompt and class of the first model.
@@ -71,6 +76,7 @@ def paired_change(
         target: Shares of the classes or cells that a fair sampler draws from; or one row for each
             prompt.
         rng: Generator of the resamples.
+        pairs: From ``paired_cells``, of the same prompts; None: the images are not paired.
         resamples: At least 1.
         level: Coverage, in (0, 1).
 
@@ -80,7 +86,7 @@ def paired_change(
     Raises:
         FaceError: No prompt has a face in both.
         ConfigError: Level or resamples out of range.
-        ArtifactError: The two tables differ in shape.
+        ArtifactError: The two tables differ in shape, or the pairs are not of their faces.
         TargetError: ``target`` is not a distribution over the tables' classes.
     """
     if before.shape != after.shape:
@@ -96,13 +102,16 @@ def paired_change(
             given=shares.tolist(),
         )
     both = (before.sum(1) > 0) & (after.sum(1) > 0)
+    if pairs is not None:
+        _check_pairs(pairs, before, after)
+        pairs = pairs[both]
     first, second = before[both], after[both]
     shares = shares[both] if shares.ndim == 2 else shares
     check_resampling(first, resamples, level)
     floors = [prompt_floors(counts.sum(1), shares) for counts in (first, second)]
     estimates = [mean_bias(first), mean_bias(second)]
     blocks = [
-        [resampled_bias(counts, chosen, rng) for counts in (first, second)]
+        [*_resampled(first, second, pairs, chosen, rng)]
         + [floor[chosen].mean(1) for floor in floors]
         for chosen in prompt_blocks(first, resamples, rng)
     ]
@@ -122,6 +131,50 @@ def paired_change(
         prompts=int(both.sum()),
         dropped=int((~both).sum()),
     )
+
+
+def _check_pairs(
+    pairs: Int[np.ndarray, "p c c"],
+    before: Int[np.ndarray, "p k"],
+    after: Int[np.ndarray, "p k"],
+) -> None:
+    k = before.shape[1]
+    if (
+        pairs.shape != (len(before), k + 1, k + 1)
+        or (pairs.sum(2)[:, :k] != before).any()
+        or (pairs.sum(1)[:, :k] != after).any()
+    ):
+        raise ArtifactError(
+            "The pairs of images are not of the counted faces", given=(pairs.shape, before.shape)
+        )
+
+
+def _resampled(
+    first: Int[np.ndarray, "p k"],
+    second: Int[np.ndarray, "p k"],
+    pairs: Int[np.ndarray, "p c c"] | None,
+    chosen: Int[np.ndarray, "b p"],
+    rng: np.random.Generator,
+) -> tuple[Float[np.ndarray, " b"], Float[np.ndarray, " b"]]:
+    """Mean bias of both models in each resample."""
+    if pairs is None:
+        return resampled_bias(first, chosen, rng), resampled_bias(second, chosen, rng)
+    n = pairs.sum((1, 2))
+    shares = (pairs / n[:, None, None]).reshape(len(n), -1)
+    parts = max(1, chosen.size * shares.shape[1] // PAIRED_VALUES)
+    means = []
+    for rows in np.array_split(chosen, min(parts, len(chosen))):
+        drawn = rng.multinomial(n[rows], shares[rows]).reshape(*rows.shape, *pairs.shape[1:])
+        means.append([_mean_gap(drawn.sum(axis)[..., :-1]) for axis in (-1, -2)])
+    before, after = zip(*means, strict=True)
+    return np.concatenate(before), np.concatenate(after)
+
+
+def _mean_gap(counts: Int[np.ndarray, "b p k"]) -> Float[np.ndarray, " b"]:
+    """Mean bias over those prompts that the draw left a face."""
+    n = counts.sum(-1)
+    gaps = parity_gaps(counts / n.clip(min=1)[..., None])
+    return np.asarray((gaps * (n > 0)).sum(-1) / (n > 0).sum(-1).clip(min=1))
 
 
 def _reduction(

@@ -177,7 +177,7 @@ class Browser:
         self.process.wait(20)
 
 
-@pytest.mark.slow
+@pytest.mark.integration
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no Chromium here")
 def test_a_person_labels_with_the_keyboard_alone(folder, served, tmp_path):
     browser = Browser(tmp_path / "profile")

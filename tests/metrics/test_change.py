@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from fairness_core.attributes import AttributeSpace
 from fairness_core.errors import ArtifactError, ConfigError, FaceError, TargetError
-from fairness_core.metrics import bias_interval, fair_floor, paired_change
+from fairness_core.metrics import bias_interval, fair_floor, paired_cells, paired_change
 from tests.helpers.close import FLOAT64, assert_close
 
 HALF = (0.5, 0.5)
@@ -69,6 +71,67 @@ def test_pairing_cancels_differences_between_prompts():
     alone = (change.before.high - change.before.low) ** 2
     alone += (change.after.high - change.after.low) ** 2
     assert (change.difference.high - change.difference.low) ** 2 < 0.5 * alone
+
+
+def paired_draw(seed: int, alike: float, prompts: int = 20, n: int = 40):
+    """Counts and pairs of two models; so many images stay what they were, the rest are redrawn."""
+    draw = rng(seed)
+    share = draw.uniform(0.6, 0.95, prompts)[:, None]
+    first = draw.random((prompts, n)) < share
+    moved = draw.random((prompts, n)) < 0.5 + (share - 0.5) * 0.6
+    second = np.where(draw.random((prompts, n)) < alike, first, moved)
+    pairs = np.zeros((prompts, 3, 3), np.int64)
+    np.add.at(pairs, (np.arange(prompts)[:, None], 1 - first, 1 - second), 1)
+    return pairs.sum(2)[:, :2], pairs.sum(1)[:, :2], pairs
+
+
+def test_images_of_one_noise_are_drawn_together():
+    widths = []
+    for pairs in (True, False):
+        before, after, both = paired_draw(0, alike=0.9)
+        found = paired_change(before, after, HALF, rng=rng(), pairs=both if pairs else None)
+        widths.append(found.difference.high - found.difference.low)
+    assert widths[0] < 0.75 * widths[1]
+
+
+def test_paired_intervals_hold_the_expected_change():
+    truth = np.mean([_difference(*paired_draw(seed, 0.7)[:2]) for seed in range(1000, 1500)])
+    held = []
+    for seed in range(60):
+        before, after, pairs = paired_draw(seed, 0.7)
+        change = paired_change(before, after, HALF, rng=rng(seed), pairs=pairs, resamples=200)
+        held.append(change.difference.low <= truth <= change.difference.high)
+    # On the wide side, as ``bias_interval`` is: prompts differ by their faces' noise already.
+    assert np.mean(held) >= 0.9
+
+
+def _difference(before: np.ndarray, after: np.ndarray) -> float:
+    gaps = [np.abs(2 * c[:, 0] / c.sum(1) - 1).mean() for c in (before, after)]
+    return float(gaps[1] - gaps[0])
+
+
+def test_pairs_of_other_faces_are_refused():
+    before, after, pairs = paired_draw(0, 0.5)
+    with pytest.raises(ArtifactError, match="not of the counted faces"):
+        paired_change(after, before, HALF, rng=rng(), pairs=pairs)
+
+
+def test_pairs_follow_prompt_and_index_and_count_missing_faces():
+    space = AttributeSpace.from_mapping({"gender": {"classes": ["female", "male"]}})
+    first = pd.DataFrame(
+        {
+            "prompt_id": ["b", "a", "a"],
+            "index": [0, 1, 0],
+            "present": [True, False, True],
+            "gender": ["male", None, "female"],
+        }
+    )
+    second = first.iloc[::-1].assign(present=True, gender=["male", "female", "male"])
+    pairs = paired_cells(first, second, space, ["gender"])
+    assert pairs[0].tolist() == [[0, 1, 0], [0, 0, 0], [1, 0, 0]]  # a: female-male, none-female
+    assert pairs[1].tolist() == [[0, 0, 0], [0, 1, 0], [0, 0, 0]]
+    with pytest.raises(ArtifactError, match="not of the same prompts and noise"):
+        paired_cells(first, second.iloc[1:], space, ["gender"])
 
 
 def test_nothing_to_reduce_where_the_base_is_fair():
