@@ -195,7 +195,9 @@ def _change(
             aligned.counts,
             wanted_shares(base, prompts, space, group),
             rng=bootstrap.rng("change", name),
-            pairs=paired_cells(*(of_model(faces, model) for model in models), space, group),
+            pairs=paired_cells(
+                of_model(faces, models[0]), of_model(faces, models[1]), space, group
+            ),
             resamples=bootstrap.resamples,
         )
         before, after = change.before.estimate, change.after.estimate

@@ -56,6 +56,7 @@ def test_kill_9_loses_at_most_the_batch_under_way(here, folder, repository):
             time.sleep(0.01)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
+        process.stdout.close()
     kept = log.read_text().count("batch")
     assert 3 <= kept < PROMPTS * IMAGES // BATCH
     assert not (folder / "o").exists()
