@@ -16,7 +16,7 @@ from fairness_core.evaluation import write_png
 from fairness_core.runtime import read_json, read_table
 from tests.helpers.servers import running
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 
 PROMPTS, IMAGES, BATCH = 4, 60, 4
 READY = 120

@@ -17,7 +17,7 @@ from fairness_core.errors import ConfigError
 from fairness_core.runtime import read_json, write_manifest
 from tests.helpers.servers import mlflow_server, postgresql
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 
 NAME = "evenhand-adapter"
 TODAY = datetime.now(UTC).date()
