@@ -17,10 +17,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-__all__ = ["CHECKPOINTS", "checkpoint_folder", "log_figures", "policy_file", "run_step"]
+__all__ = [
+    "CHECKPOINTS",
+    "ORIGINALS",
+    "checkpoint_folder",
+    "log_figures",
+    "originals_folder",
+    "policy_file",
+    "run_step",
+]
 
 # Folder that outlives a pod; where it is not set, checkpoints end with the task.
 CHECKPOINTS = "EVENHAND_CHECKPOINTS"
+# Folder of latents that every run may read; where it is not set, they end with the task.
+ORIGINALS = "EVENHAND_ORIGINALS"
 EXPERIMENT, TRACKING = "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_URI"
 # "0": the pod has the server's address, and this run is not tracked all the same.
 WANTED = "EVENHAND_TRACKING"
@@ -100,6 +110,15 @@ def checkpoint_folder(parameters: str, output: str, *inputs: str) -> Iterator[Pa
         folder = Path(lasting, name.hexdigest()[:24])
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def originals_folder(output: str) -> Path:
+    """Where the frozen model's latents are kept; beside the output where no lasting place is set.
+
+    Results do not depend on what is there.
+    """
+    lasting = os.environ.get(ORIGINALS)
+    return Path(lasting) if lasting else Path(f"{output}.originals")
 
 
 def log_figures(metrics: Figures) -> None:

@@ -148,7 +148,11 @@ def run_here(
 
     out = out.absolute()
     compiled = out / "pipeline.yaml"
-    variables = {"EVENHAND_CHECKPOINTS": str(out / "checkpoints"), **(environment or {})}
+    lasting = {
+        "EVENHAND_CHECKPOINTS": str(out / "checkpoints"),
+        "EVENHAND_ORIGINALS": str(out / "originals"),
+    }
+    variables = lasting | dict(environment or {})
     cluster = Cluster(claim="", queue="", environment=variables)
     placement = Placement("cpu", Images(image, image), cluster, retries=retries, wait=1)
     compile_pipeline(name, compiled, placement, shards=shards, unpinned=True)

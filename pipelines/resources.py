@@ -14,7 +14,11 @@ __all__ = ["PROFILES", "Cluster", "Images", "Placement", "Resources"]
 
 USER = 10001
 WORKSPACE = "/workspace"
-CHECKPOINTS = ("EVENHAND_CHECKPOINTS", f"{WORKSPACE}/checkpoints")
+# Variables of every task where there is a lasting volume.
+LASTING = {
+    "EVENHAND_CHECKPOINTS": f"{WORKSPACE}/checkpoints",
+    "EVENHAND_ORIGINALS": f"{WORKSPACE}/originals",
+}
 GPU = "nvidia.com/gpu"
 HOUR = 3600
 
@@ -170,7 +174,7 @@ class Placement:
             backoff_factor=2.0,
             backoff_max_duration="600s",
         )
-        lasting = dict([CHECKPOINTS] if self.cluster.claim else [])
+        lasting = LASTING if self.cluster.claim else {}
         for name, value in sorted((lasting | dict(self.cluster.environment)).items()):
             task.set_env_variable(name, value)
         self._secure(task, needs)

@@ -18,7 +18,7 @@ def finetune(
 ) -> None:
     """Train the adapters; a retry goes on from the last checkpoint."""
     from components.finetune.main import main
-    from components.task import checkpoint_folder, log_figures, run_step
+    from components.task import checkpoint_folder, log_figures, originals_folder, run_step
 
     read = (prompts.path, classifiers.path, bank.path)
     with checkpoint_folder(parameters, finetuned.path, *read) as checkpoints:
@@ -29,6 +29,7 @@ def finetune(
             classifiers=classifiers.path,
             bank=bank.path,
             checkpoints=checkpoints,
+            originals=originals_folder(finetuned.path),
             output=finetuned.path,
             metrics=metrics.path,
         )
