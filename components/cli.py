@@ -31,6 +31,7 @@ STEPS = (
     "gate",
     "check_portraits",
     "audit",
+    "sweep",
 )
 
 PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -101,6 +102,12 @@ def step(
 def audit(context: typer.Context) -> None:
     """Audit a model or a folder: --model DIR | --images DIR, --prompts FILE, --out DIR."""
     step(context, "audit")
+
+
+@app.command(context_settings=PASSED_ON, add_help_option=False)
+def sweep(context: typer.Context) -> None:
+    """Measure base and aligned at other guidance scales, steps and samplers: --out DIR."""
+    step(context, "sweep")
 
 
 @app.command(context_settings=PASSED_ON, add_help_option=False)

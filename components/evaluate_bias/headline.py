@@ -42,6 +42,7 @@ def headline(evaluation: Mapping[str, Any]) -> dict[str, float]:
             flat[f"{model}/{name}"] = entry[name]
         if model in evaluation["named"]:
             flat[f"{model}/named_rate"] = evaluation["named"][model]
+    flat |= _drift(evaluation)
     for split, part in evaluation["also"].items():
         for model in MODELS:
             for name in _groups(part):
@@ -50,4 +51,21 @@ def headline(evaluation: Mapping[str, Any]) -> dict[str, float]:
         gone = evaluation["change"][name]["reduction_to_floor"]
         if gone is not None:
             flat[f"change/reduction_to_floor_{name}"] = gone
+    return flat
+
+
+def _drift(evaluation: Mapping[str, Any]) -> dict[str, float]:
+    """Variety, Frechet distances and scenes, where they were measured."""
+    flat = {
+        f"change/diversity_{name}": entry["ratio"]
+        for name, entry in evaluation.get("diversity", {}).items()
+        if "=" not in name and entry["ratio"] is not None
+    }
+    for kind, entry in evaluation.get("frechet", {}).items():
+        flat |= {
+            f"aligned/frechet_{kind}_{key}": entry[key] for key in ("excess", "floor") if entry
+        }
+    scenes = evaluation.get("scenes") or {}
+    for name in ("clip_t", "clip_i", "dino", "face_rate") if scenes else ():
+        flat[f"aligned/scenes/{name}"] = scenes["aligned"][name]
     return flat

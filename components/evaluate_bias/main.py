@@ -78,6 +78,7 @@ def run(
         check_alike,
         check_audit,
         compare_all,
+        drift_figures,
         prompt_table,
         quality_table,
     )
@@ -130,6 +131,7 @@ def run(
         faces = pd.concat([part.faces for part in seen.values()], ignore_index=True)
         cosines = [quality_table(part, seen["base"]) for part in seen.values()]
         quality = pd.concat(cosines, ignore_index=True)
+        intervals = Bootstrap(settings.seed, bootstrap)
         evaluation = compare_all(
             faces,
             quality,
@@ -138,9 +140,14 @@ def run(
             split=split,
             also=also,
             seconds={model: extra["seconds"] for model, extra in made.items()},
-            bootstrap=Bootstrap(settings.seed, bootstrap),
+            bootstrap=intervals,
             methods=methods,
         )
+        for model in ("aligned", *methods):
+            place = evaluation if model == "aligned" else evaluation["baselines"][model]
+            place |= drift_figures(
+                seen["base"], seen[model], space, intervals, split=split, model=model
+            )
         evaluation |= {name: made["base"]["recipe"][name] for name in ("guidance", "steps")}
         with atomic_folder(out) as folder:
             write_table(faces, folder / "faces.parquet")

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from fairness_core.config import Params
 
 STEP = "generate_baselines"
-NAMED = "named"
 # What says that a method's search began from the same point; the methods do not know each other.
 OWN = {
     "intervention": ("wording",),
@@ -68,7 +67,7 @@ def run(
         attributes: Section ``attributes``.
         targets: Section ``targets``.
         align: Attributes that training aligns: those that the methods are to balance.
-        split: Held-out split; the attribute-naming prompts are added to it.
+        split: Held-out split; attribute-naming prompts and scenes are added to it.
         also: Further splits.
         prompts: Folder of ``generate_prompts``.
         classifiers: Folder of ``calibrate_classifier``; uce measures with its ``train``.
@@ -89,6 +88,7 @@ def run(
     from fairness_core.evaluation import IMAGE_NOISE, Sampling, generate_folder, plan_images
     from fairness_core.export import weights_sha256
     from fairness_core.portraits.models import resolve
+    from fairness_core.prompts import ALWAYS
     from fairness_core.runtime import read_table, sha256_file, verify, write_manifest
 
     section = Baselines(**baselines)
@@ -107,7 +107,7 @@ def run(
         verify(classifiers, kind="classifiers")
         catalog = read_table(prompts / "prompts.parquet")
         plan = read_table(prompts / "plan.parquet")
-        wanted = catalog.loc[catalog["split"].isin([split, *also, NAMED]), "prompt_id"]
+        wanted = catalog.loc[catalog["split"].isin([split, *also, *ALWAYS]), "prompt_id"]
         sampling = Sampling(IMAGE_NOISE, settings.seed, **generate_images)
         look = Look(**generate_images, seed=settings.seed)
         folder = resolve(models["base"])

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from fairness_core.evaluation import Shard
 
 STEP = "generate_images"
-NAMED = "named"
 PICTURES = 48
 COLUMNS = 8
 
@@ -51,7 +50,7 @@ def run(
         base: Base model: a folder, or ``portraits:NAME``.
         bundle: Folder of ``publish`` for ``aligned``, None for ``base``.
         prompts: Folder of ``generate_prompts``.
-        split: Held-out split; the attribute-naming prompts are added to it.
+        split: Held-out split; attribute-naming prompts and scenes are added to it.
         also: Further splits.
         steps: Sampling steps.
         guidance: Classifier-free guidance.
@@ -79,6 +78,7 @@ def run(
     )
     from fairness_core.export import load_bundle, weights_sha256
     from fairness_core.portraits.models import resolve
+    from fairness_core.prompts import ALWAYS
     from fairness_core.runtime import read_table, sha256_file, verify
 
     if model not in MODELS or (model == "aligned") != (bundle is not None):
@@ -92,7 +92,7 @@ def run(
         verify(prompts, kind="prompts")
         catalog = read_table(prompts / "prompts.parquet")
         plan = read_table(prompts / "plan.parquet")
-        wanted = catalog.loc[catalog["split"].isin([split, *also, NAMED]), "prompt_id"]
+        wanted = catalog.loc[catalog["split"].isin([split, *also, *ALWAYS]), "prompt_id"]
         sampling = Sampling(IMAGE_NOISE, settings.seed, guidance, steps, batch_size)
         rows = plan_images(catalog, plan[plan["prompt_id"].isin(wanted)], sampling, model=model)
         folder = resolve(base)

@@ -22,6 +22,7 @@ PORTRAITS, PHOTOS = "portraits", "photos"
 # Splits that the evaluation makes images of, by the parameter that says how many.
 TESTED = ("validation", "test", "sports", "descriptors", "styles")
 STRESS = ("named", "triggers", "clothing", "history", "pairs")
+WITHOUT_PEOPLE = ("scenes",)
 
 
 def run(
@@ -29,6 +30,7 @@ def run(
     world: str,
     test_images: int,
     named_images: int,
+    scene_images: int,
     attributes: Mapping[str, Any],
     overrides: Mapping[str, Any] | str,
     settings: Settings,
@@ -42,6 +44,7 @@ def run(
         test_images: Images of each held-out prompt (splits validation, test, sports, descriptors
             and styles).
         named_images: Images of each prompt that names an attribute, and of the stress packs.
+        scene_images: Images of each prompt without people.
         attributes: Section ``attributes``.
         overrides: Targets of single prompts, or the file that holds them.
         settings: Section ``run``.
@@ -82,7 +85,11 @@ def run(
         prompts = apply_overrides(prompts, space, own)
         for split in ("train", "test"):
             select(prompts, split)
-        images = dict.fromkeys(TESTED, test_images) | dict.fromkeys(STRESS, named_images)
+        images = (
+            dict.fromkeys(TESTED, test_images)
+            | dict.fromkeys(STRESS, named_images)
+            | dict.fromkeys(WITHOUT_PEOPLE, scene_images)
+        )
         planned = prompts[prompts["split"].isin(list(images))]
         plan = pd.DataFrame(
             {"prompt_id": planned["prompt_id"], "images": planned["split"].map(images)}

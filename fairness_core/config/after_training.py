@@ -19,6 +19,7 @@ __all__ = [
     "Publish",
     "Report",
     "SamplingSteps",
+    "Sweep",
 ]
 
 BatchSize = Annotated[int, Field(ge=1, le=65536, description="images per network call")]
@@ -114,3 +115,22 @@ class Report(Section):
     """What is shown."""
 
     images_per_prompt: int = Field(ge=1, le=200, description="pictures shown per prompt")
+
+
+class Sweep(Section):
+    """Figures by setting of the sampler, each varied around generate_images."""
+
+    split: Literal["validation", "test"] = Field(default="test", description="held-out prompts")
+    prompts: int = Field(default=8, ge=1, description="of the split, evenly spread")
+    images: int = Field(default=20, ge=1, le=10000, description="per prompt, setting and model")
+    guidance: Annotated[tuple[Guidance, ...], BeforeValidator(pair)] = Field(
+        default=(1.0, 2.0, 5.0, 7.5), description="further guidance scales"
+    )
+    steps: Annotated[tuple[SamplingSteps, ...], BeforeValidator(pair)] = Field(
+        default=(8, 12, 40), description="further numbers of steps"
+    )
+    samplers: Annotated[
+        tuple[Literal["ddim", "dpm++2m", "euler", "heun", "pndm", "unipc"], ...],
+        BeforeValidator(pair),
+    ] = Field(default=("ddim", "euler", "unipc"), description="beside the model's own")
+    bootstrap: int = Field(default=1000, ge=100, le=1_000_000, description="resamples")

@@ -19,6 +19,7 @@ from fairness_core.config.after_training import (
     Publish,
     Report,
     SamplingSteps,
+    Sweep,
 )
 from fairness_core.config.choices import network, source_of_faces
 from fairness_core.config.targets import (
@@ -50,6 +51,7 @@ __all__ = [
     "Publish",
     "Report",
     "Run",
+    "Sweep",
     "Targets",
 ]
 
@@ -99,6 +101,9 @@ class GeneratePrompts(Section):
     test_images: int = Field(ge=1, le=10000, description="images per held-out prompt")
     named_images: int = Field(
         ge=1, le=10000, description="images per attribute-naming or stress prompt"
+    )
+    scene_images: int = Field(
+        default=20, ge=1, le=10000, description="images per prompt without people"
     )
 
 
@@ -222,6 +227,7 @@ class Params(Section):
     report: Report
     audit: Audit
     gate: Gate
+    sweep: Sweep = Field(default_factory=Sweep)
 
     @cached_property
     def attribute_space(self) -> AttributeSpace:

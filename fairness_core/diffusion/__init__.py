@@ -21,6 +21,7 @@ from fairness_core.diffusion.decode import decode
 from fairness_core.diffusion.encode import encode_prompts, tokenize
 from fairness_core.diffusion.families import FAMILIES, Family
 from fairness_core.diffusion.sample import sample
+from fairness_core.diffusion.scheduler import SAMPLERS, scheduler_of
 from fairness_core.diffusion.soft_prompt import (
     add_soft_tokens,
     insert_soft_tokens,
@@ -30,6 +31,7 @@ from fairness_core.diffusion.stack import DiffusionStack, NetworkCalls
 
 __all__ = [
     "FAMILIES",
+    "SAMPLERS",
     "Conditioning",
     "DiffusionStack",
     "Family",
@@ -48,6 +50,7 @@ __all__ = [
     "load_adapter_state",
     "sample",
     "sampler_coefficients",
+    "scheduler_of",
     "soft_tokens",
     "step_weights",
     "tokenize",

@@ -9,7 +9,17 @@ import torch
 
 from fairness_core.errors import ConfigError, ModelError
 
-__all__ = ["fresh_scheduler"]
+__all__ = ["SAMPLERS", "fresh_scheduler", "scheduler_of"]
+
+# Name to class of diffusers and options; none of them adds noise while it samples.
+SAMPLERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "ddim": ("DDIMScheduler", {}),
+    "dpm++2m": ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++"}),
+    "euler": ("EulerDiscreteScheduler", {}),
+    "heun": ("HeunDiscreteScheduler", {}),
+    "pndm": ("PNDMScheduler", {"skip_prk_steps": True}),
+    "unipc": ("UniPCMultistepScheduler", {}),
+}
 
 
 def fresh_scheduler(
@@ -39,3 +49,30 @@ def fresh_scheduler(
         )
     fresh.set_timesteps(steps, device=device, **options)
     return fresh
+
+
+def scheduler_of(name: str, scheduler: Any) -> Any:
+    """Another sampler for the same model: its noise schedule and prediction type are kept.
+
+    Args:
+        name: One of ``SAMPLERS``.
+        scheduler: The model's own; not changed.
+
+    Raises:
+        ConfigError: No such sampler.
+        ModelError: The model matches flows, for which these samplers are not.
+    """
+    if name not in SAMPLERS:
+        raise ConfigError(
+            "There is no such sampler", given=name, do=f"choose among {', '.join(SAMPLERS)}"
+        )
+    if "FlowMatch" in type(scheduler).__name__:
+        raise ModelError(
+            "A flow-matching model has no other samplers here",
+            given=f"{name} for {type(scheduler).__name__}",
+            do="sweep guidance and steps, and leave the samplers out",
+        )
+    import diffusers
+
+    kind, options = SAMPLERS[name]
+    return getattr(diffusers, kind).from_config(scheduler.config, **options)

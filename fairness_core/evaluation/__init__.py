@@ -11,10 +11,13 @@ from fairness_core.evaluation.audit import AuditRules, audit_figures, audit_prom
 from fairness_core.evaluation.bootstrap import Bootstrap
 from fairness_core.evaluation.compare import compare
 from fairness_core.evaluation.crops import DatasetCrops, jittered_crops, joined_labels
+from fairness_core.evaluation.diversity import diversity_figures
+from fairness_core.evaluation.drift import drift_figures
 from fairness_core.evaluation.fair_play import check_alike, check_audit
 from fairness_core.evaluation.figures import faceless, parity_figures
 from fairness_core.evaluation.folder import list_images, measure_folder
-from fairness_core.evaluation.gate import Policy, Waiver, judge, read_policy
+from fairness_core.evaluation.frechet import frechet_figures
+from fairness_core.evaluation.gate import judge
 from fairness_core.evaluation.generate import (
     IMAGE_NOISE,
     Sampling,
@@ -31,7 +34,9 @@ from fairness_core.evaluation.labelled import (
 from fairness_core.evaluation.labels import confusion_of, read_labels
 from fairness_core.evaluation.methods import compare_all
 from fairness_core.evaluation.named import named_hits, named_prompts
-from fairness_core.evaluation.planted import planted_difference
+from fairness_core.evaluation.planted import named_confusion, planted_agreement, planted_difference
+from fairness_core.evaluation.policy import Policy, Waiver, read_policy
+from fairness_core.evaluation.scenes import scene_figures
 from fairness_core.evaluation.shards import Shard, merge_shards
 
 __all__ = [
@@ -56,7 +61,10 @@ __all__ = [
     "compare",
     "compare_all",
     "confusion_of",
+    "diversity_figures",
+    "drift_figures",
     "faceless",
+    "frechet_figures",
     "generate_folder",
     "jittered_crops",
     "joined_labels",
@@ -67,16 +75,19 @@ __all__ = [
     "measure_folder",
     "measured_groups",
     "merge_shards",
+    "named_confusion",
     "named_hits",
     "named_prompts",
     "parity_figures",
     "plan_images",
+    "planted_agreement",
     "planted_difference",
     "prompt_table",
     "quality_table",
     "read_images",
     "read_labels",
     "read_policy",
+    "scene_figures",
     "to_bytes",
     "undecided",
     "write_png",

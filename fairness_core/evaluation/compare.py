@@ -23,7 +23,7 @@ from fairness_core.metrics import (
 )
 from fairness_core.prompts import planted_shares
 
-__all__ = ["compare"]
+__all__ = ["compare", "compare_split"]
 
 QUALITY = ("clip_t", "clip_i", "dino")
 
@@ -74,11 +74,12 @@ def compare(
         ArtifactError: No image of a split, or a model is missing.
         FaceError: One model shows no face in any image of the split.
     """
-    result = _compare(faces, quality, prompts, space, split, bootstrap, models)
+    result = compare_split(faces, quality, prompts, space, split, bootstrap, models)
     for model in models:
         result[model]["seconds"] = float(seconds[model])
     result["also"] = {
-        name: _compare(faces, quality, prompts, space, name, bootstrap, models) for name in also
+        name: compare_split(faces, quality, prompts, space, name, bootstrap, models)
+        for name in also
     }
     result["named"] = named_prompts(faces, prompts, space, bootstrap, models=models)
     result["target"] = {
@@ -87,16 +88,21 @@ def compare(
     return result
 
 
-def _compare(
+def compare_split(
     faces: pd.DataFrame,
     quality: pd.DataFrame,
     prompts: pd.DataFrame,
     space: AttributeSpace,
     split: str,
     bootstrap: Bootstrap,
-    models: tuple[str, str],
+    models: tuple[str, str] = MODELS,
 ) -> dict[str, Any]:
-    """The figures of one split."""
+    """The figures of one split; see `compare`.
+
+    Raises:
+        ArtifactError: No image of the split, or a model is missing.
+        FaceError: One model shows no face in any image of the split.
+    """
     chosen, figures = faces[faces["split"] == split], quality[quality["split"] == split]
     for model in models:
         if not (chosen["model"] == model).any():

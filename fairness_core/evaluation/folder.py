@@ -18,7 +18,7 @@ from fairness_core.evaluation.images import read_images
 from fairness_core.evaluation.work import is_complete, note_batch, open_work
 from fairness_core.faces import FaceDetector
 from fairness_core.runtime.artifacts import read_table, write_table
-from fairness_core.runtime.logs import progress
+from fairness_core.runtime.logs import get_logger, progress
 
 __all__ = ["list_images", "measure_folder"]
 
@@ -141,6 +141,10 @@ def measure_folder(
     done = open_work(work, {**recipe, "batch_size": batch_size, "damaged": damaged})
     starts = range(0, len(images), batch_size)
     names = [f"faces/{i:06d}.parquet" for i in range(len(starts))]
+    if done:
+        get_logger("evaluation").info(
+            "%s of %s batches were already measured, going on", len(done), len(starts)
+        )
     for i, start in enumerate(progress(starts, total=len(starts), label="batches measured")):
         if is_complete(work, done, i, [names[i]]):
             continue

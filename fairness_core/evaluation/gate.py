@@ -2,130 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from fairness_core.attributes import AttributeSpace
-from fairness_core.errors import ConfigError
 from fairness_core.evaluation.bootstrap import Bootstrap
 from fairness_core.evaluation.groups import measured_groups
+from fairness_core.evaluation.policy import RULES, Policy
 from fairness_core.metrics import count_faces, worst_prompt
 
-__all__ = ["Policy", "Waiver", "judge", "read_policy"]
+__all__ = ["judge"]
 
-VERSION = 1
-# Rule to whether its limits are upper ones; those in GROUPED have one limit for each name.
-UPPER = {
-    "bias": True,
-    "joint_bias": True,
-    "worst_prompt": True,
-    "no_face_rate": True,
-    "quality": False,
-    "named_kept": False,
-}
-GROUPED = ("bias", "joint_bias", "worst_prompt", "quality")
-WAIVER = {"rule", "name", "reason", "until"}
-
-
-@dataclass(frozen=True)
-class Waiver:
-    """A rule that somebody lets pass for a while.
-
-    Attributes:
-        rule: Such as ``bias.gender``.
-        name: Who answers for it.
-        reason: Why.
-        until: Last day on which it holds.
-    """
-
-    rule: str
-    name: str
-    reason: str
-    until: date
-
-
-@dataclass(frozen=True)
-class Policy:
-    """What a release must meet.
-
-    Attributes:
-        limits: Rule, such as ``bias.gender``, to its limit.
-        waivers: At most one of each rule.
-    """
-
-    limits: Mapping[str, float]
-    waivers: tuple[Waiver, ...]
-
-
-def read_policy(path: Path) -> Policy:
-    """Read ``policy.yaml``.
-
-    Raises:
-        ConfigError: Everything that is wrong: another version, unknown rules, limits that are no
-            numbers, waivers without a name, a reason, an end date or a rule that there is.
-    """
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"The policy cannot be read: {error}", given=path) from error
-    if not isinstance(raw, dict) or raw.get("version") != VERSION:
-        raise ConfigError(f"A policy says 'version: {VERSION}' and lists rules", given=path)
-    problems = [f"unknown key '{key}'" for key in set(raw) - {"version", "rules", "waivers"}]
-    limits = _limits(raw.get("rules") or {}, problems)
-    waivers = _waivers(raw.get("waivers") or [], limits, problems)
-    if not limits:
-        problems.append("no rule")
-    if problems:
-        raise ConfigError("The policy has problems: " + "; ".join(sorted(problems)), given=path)
-    return Policy(limits, waivers)
-
-
-def _limits(rules: Any, problems: list[str]) -> dict[str, float]:
-    limits: dict[str, float] = {}
-    if not isinstance(rules, dict):
-        problems.append("rules are a mapping")
-        return limits
-    for rule, given in rules.items():
-        if rule not in UPPER:
-            problems.append(f"unknown rule '{rule}' (known are {', '.join(UPPER)})")
-            continue
-        grouped = rule in GROUPED
-        if grouped != isinstance(given, dict):
-            problems.append(f"'{rule}' takes {'one limit for each name' if grouped else 'a limit'}")
-            continue
-        named = (
-            {f"{rule}.{name}": value for name, value in given.items()} if grouped else {rule: given}
-        )
-        for name, value in named.items():
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                problems.append(f"the limit of '{name}' is no number: {value!r}")
-            else:
-                limits[name] = float(value)
-    return limits
-
-
-def _waivers(given: Any, limits: Mapping[str, float], problems: list[str]) -> tuple[Waiver, ...]:
-    found: dict[str, Waiver] = {}
-    for entry in given if isinstance(given, list) else [given]:
-        blank = not isinstance(entry, dict) or set(entry) != WAIVER or not all(entry.values())
-        if blank:
-            problems.append(
-                f"a waiver needs {', '.join(sorted(WAIVER))}, and nothing else: {entry}"
-            )
-        elif type(entry["until"]) is not date:
-            problems.append(f"a waiver's end is a date such as 2027-01-31: {entry['until']!r}")
-        elif entry["rule"] not in limits or entry["rule"] in found:
-            problems.append(f"a waiver is of no rule, or the second of it: '{entry['rule']}'")
-        else:
-            words = {key: str(entry[key]) for key in ("rule", "name", "reason")}
-            found[words["rule"]] = Waiver(until=entry["until"], **words)
-    return tuple(found.values())
+# Estimate, interval (None where it was not measured) and what else there is to say.
+Found = tuple[float | None, Sequence[float] | None, str]
 
 
 def judge(
@@ -157,7 +49,7 @@ def judge(
     for rule, limit in policy.limits.items():
         kind, _, name = rule.partition(".")
         estimate, interval, detail = _figure(kind, name, evaluation, faces, space, bootstrap)
-        upper = UPPER[kind]
+        upper = RULES[kind].upper
         met = interval is not None and (interval[1] <= limit if upper else interval[0] >= limit)
         waiver = waivers.get(rule)
         holds = waiver is not None and today <= waiver.until
@@ -188,25 +80,94 @@ def _figure(
     faces: pd.DataFrame,
     space: AttributeSpace,
     bootstrap: Bootstrap,
-) -> tuple[float | None, Sequence[float] | None, str]:
-    aligned = evaluation["aligned"]
-    if kind in ("bias", "joint_bias"):
-        entry = aligned.get(name, {})
-        return entry.get("bias"), entry.get("ci95"), ""
+) -> Found:
     if kind == "worst_prompt":
         return _worst(name, faces, space, bootstrap)
-    if kind == "no_face_rate":
-        return aligned[kind], aligned["ci95"][kind], ""
-    if kind == "quality":
-        entry = evaluation["change"].get(name, {})
-        return entry.get("difference"), entry.get("difference_ci95"), "change from the base"
+    return FIGURES[kind](name, evaluation)
+
+
+def _bias(name: str, evaluation: Mapping[str, Any]) -> Found:
+    entry = evaluation["aligned"].get(name, {})
+    return entry.get("bias"), entry.get("ci95"), ""
+
+
+def _no_face_rate(_: str, evaluation: Mapping[str, Any]) -> Found:
+    aligned = evaluation["aligned"]
+    return aligned["no_face_rate"], aligned["ci95"]["no_face_rate"], ""
+
+
+def _quality(name: str, evaluation: Mapping[str, Any]) -> Found:
+    entry = evaluation["change"].get(name, {})
+    return entry.get("difference"), entry.get("difference_ci95"), "change from the base"
+
+
+def _named(_: str, evaluation: Mapping[str, Any]) -> Found:
     named = evaluation.get("named") or {}
     return named.get("ratio"), named.get("ci95", {}).get("ratio"), "aligned / base"
 
 
-def _worst(
-    name: str, faces: pd.DataFrame, space: AttributeSpace, bootstrap: Bootstrap
-) -> tuple[float | None, Sequence[float] | None, str]:
+def _stress(name: str, evaluation: Mapping[str, Any]) -> Found:
+    pack, _, figure = name.partition(".")
+    aligned = evaluation.get("also", {}).get(pack, {}).get("aligned", {})
+    if figure == "no_face_rate":
+        return aligned.get(figure), aligned.get("ci95", {}).get(figure), ""
+    entry = aligned.get(figure, {})
+    return entry.get("bias"), entry.get("ci95"), ""
+
+
+def _sweeps(name: str, evaluation: Mapping[str, Any]) -> Found:
+    """The setting of the sampler whose interval ends highest."""
+    points = [
+        (point["ci95"][1], point["bias"], point["ci95"], f"{swept} {value}")
+        for swept, found in ((evaluation.get("sweeps") or {}).get("axes") or {}).items()
+        for value, point in ((entry["value"], entry["aligned"].get(name)) for entry in found)
+        if point
+    ]
+    if not points:
+        return None, None, ""
+    _, estimate, interval, where = max(points, key=lambda point: point[0])
+    return estimate, interval, f"worst at {where}"
+
+
+def _diversity(name: str, evaluation: Mapping[str, Any]) -> Found:
+    entry = (evaluation.get("diversity") or {}).get(name, {})
+    return entry.get("ratio"), entry.get("ci95", {}).get("ratio"), "aligned / base"
+
+
+def _frechet(name: str, evaluation: Mapping[str, Any]) -> Found:
+    entry = (evaluation.get("frechet") or {}).get(name, {})
+    return entry.get("excess"), entry.get("ci95", {}).get("excess"), "above the base's own"
+
+
+def _scenes(name: str, evaluation: Mapping[str, Any]) -> Found:
+    scenes = evaluation.get("scenes") or {}
+    if name == "clip_t":
+        return _quality(name, {"change": scenes.get("change", {})})
+    aligned = scenes.get("aligned", {})
+    return aligned.get(name), aligned.get("ci95", {}).get(name), "cosine to the base's image"
+
+
+def _scene_faces(_: str, evaluation: Mapping[str, Any]) -> Found:
+    aligned = (evaluation.get("scenes") or {}).get("aligned", {})
+    return aligned.get("face_rate"), aligned.get("ci95", {}).get("face_rate"), ""
+
+
+FIGURES: Mapping[str, Callable[[str, Mapping[str, Any]], Found]] = {
+    "bias": _bias,
+    "joint_bias": _bias,
+    "no_face_rate": _no_face_rate,
+    "quality": _quality,
+    "named_kept": _named,
+    "stress": _stress,
+    "sweeps": _sweeps,
+    "diversity": _diversity,
+    "frechet": _frechet,
+    "scenes": _scenes,
+    "scene_faces": _scene_faces,
+}
+
+
+def _worst(name: str, faces: pd.DataFrame, space: AttributeSpace, bootstrap: Bootstrap) -> Found:
     group = {"_x_".join(names): names for names in measured_groups(space)}.get(name)
     if group is None:
         return None, None, ""

@@ -9,11 +9,14 @@ from fairness_core.metrics.correction import (
     corrected_bias,
     corrected_shares,
 )
+from fairness_core.metrics.diversity import PairedMeans, mean_pairwise_distance, paired_means
 from fairness_core.metrics.floor import fair_floor, prompt_floors
+from fairness_core.metrics.frechet import frechet_distance
 from fairness_core.metrics.intervals import (
     Interval,
     bias_interval,
     percentiles,
+    prompt_blocks,
     share_intervals,
     wilson,
 )
@@ -39,6 +42,7 @@ __all__ = [
     "Corrected",
     "FaceCounts",
     "Interval",
+    "PairedMeans",
     "benjamini_hochberg",
     "bias",
     "bias_interval",
@@ -46,15 +50,19 @@ __all__ = [
     "corrected_shares",
     "count_faces",
     "fair_floor",
+    "frechet_distance",
     "frequencies",
     "group_name",
     "half_width",
     "mean_interval",
+    "mean_pairwise_distance",
     "paired_change",
+    "paired_means",
     "parity_gaps",
     "per_prompt",
     "percentiles",
     "plan_images_per_prompt",
+    "prompt_blocks",
     "prompt_floors",
     "share_intervals",
     "summary",

@@ -1,7 +1,9 @@
 """Prompts: templates, the catalog's checks, and splits that keep held-out subjects held out."""
 
 from fairness_core.prompts.catalog import (
+    ALWAYS,
     FAMILIES,
+    SCENES,
     SPLITS,
     check_catalog,
     named_column,
@@ -30,8 +32,10 @@ from fairness_core.prompts.splits import assign_splits
 from fairness_core.prompts.templates import FACE_OF_A, fill
 
 __all__ = [
+    "ALWAYS",
     "FACE_OF_A",
     "FAMILIES",
+    "SCENES",
     "SETS",
     "SPLITS",
     "PromptSet",

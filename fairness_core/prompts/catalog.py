@@ -11,7 +11,9 @@ from fairness_core.attributes import AttributeSpace
 from fairness_core.errors import PromptError
 
 __all__ = [
+    "ALWAYS",
     "FAMILIES",
+    "SCENES",
     "SPLITS",
     "check_catalog",
     "named_column",
@@ -22,9 +24,13 @@ __all__ = [
     "target_column",
 ]
 
+# Prompts without people.
+SCENES = "scenes"
+# Splits that every evaluation has images of, where the catalog has them.
+ALWAYS = ("named", SCENES)
 # Stress packs: never trained on, evaluated where asked.
 STRESS = ("triggers", "clothing", "history", "pairs")
-HELD_OUT = ("validation", "test", "named", "sports", "descriptors", "styles", "scenes")
+HELD_OUT = ("validation", "test", "named", "sports", "descriptors", "styles", SCENES)
 SPLITS = ("train", *HELD_OUT, *STRESS)
 TRAINABLE = ("occupation", "sport", "descriptor", "style", "named", "scene")
 FAMILIES = (*TRAINABLE, "trigger", "clothing", "history", "pair")

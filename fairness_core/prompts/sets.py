@@ -37,6 +37,7 @@ SETS = (
     "clothing",
     "history",
     "pairs",
+    "scenes",
 )
 FACTS = ("name", "source", "licence", "date", "family")
 

@@ -33,8 +33,10 @@ train-2,a tennis player,train,sport,tennis player,,
 sports-0,a rower at night,sports,sport,rower,,
 named-0,a female bank nurse,named,named,female bank nurse,female,
 named-1,an old male harbour guard,named,named,old male harbour guard,male,old
+scenes-0,a picture of a tree,scenes,scene,tree,,
+scenes-1,a picture of a boat,scenes,scene,boat,,
 """
-TEST_IMAGES, NAMED_IMAGES = 4, 2
+TEST_IMAGES, NAMED_IMAGES, SCENE_IMAGES = 4, 2, 2
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Run:
         "world": "catalog.csv",
         "test_images": TEST_IMAGES,
         "named_images": NAMED_IMAGES,
+        "scene_images": SCENE_IMAGES,
     }
     params["calibrate_classifier"] |= {"images": 100, "epochs": 1, "audit_epochs": 1}
     params["generate_images"] = {"steps": 2, "guidance": 3.0, "batch_size": 8}

@@ -11,14 +11,14 @@ from diffusers import StableDiffusionPipeline
 
 from fairness_core.metrics import fair_floor
 from fairness_core.runtime import image_noise, read_json, read_table, verify
-from tests.components.conftest import NAMED_IMAGES, TEST_IMAGES, pixels
+from tests.components.conftest import NAMED_IMAGES, SCENE_IMAGES, TEST_IMAGES, pixels
 from tests.helpers.tiny_world import ATTRIBUTES
 
 
 def test_prompts_and_their_plan(done):
     verify(done / "artifacts/prompts", kind="prompts")
     prompts = read_table(done / "artifacts/prompts/prompts.parquet")
-    assert len(prompts) == 8
+    assert len(prompts) == 10
     own = prompts.set_index("prompt_id")["target_gender_female"].dropna()
     assert own.to_dict() == {"test-0": 0.3}
     assert prompts["planted_gender_female"].isna().all()
@@ -29,6 +29,8 @@ def test_prompts_and_their_plan(done):
         "sports-0": TEST_IMAGES,
         "named-0": NAMED_IMAGES,
         "named-1": NAMED_IMAGES,
+        "scenes-0": SCENE_IMAGES,
+        "scenes-1": SCENE_IMAGES,
     }
     assert read_json(done / "artifacts/prompts/summary.json")["held_out_words_known"] == 1.0
 
@@ -96,7 +98,7 @@ def test_base_and_aligned_images_share_prompts_indices_and_seeds(done):
     ]
     keys = ["image_id", "prompt_id", "index", "seed", "file", "split"]
     assert tables[0][keys].equals(tables[1][keys])
-    assert len(tables[0]) == 3 * TEST_IMAGES + 2 * NAMED_IMAGES
+    assert len(tables[0]) == 3 * TEST_IMAGES + 2 * NAMED_IMAGES + 2 * SCENE_IMAGES
 
 
 def test_the_evaluation_holds_every_figure(done):
@@ -131,12 +133,28 @@ def test_the_evaluation_holds_every_figure(done):
     assert evaluation["base"]["gender"]["fair_floor"] == pytest.approx(np.mean(floors))
 
 
+def test_what_else_changed_is_measured_of_every_model(done):
+    evaluation = read_json(done / "metrics/evaluation.json")
+    for model, place in {"aligned": evaluation, **evaluation["baselines"]}.items():
+        assert 0 < place["diversity"]["prompt"][model] <= 2
+        assert place["diversity"]["prompt"]["base"] == evaluation["diversity"]["prompt"]["base"]
+        for kind, images in (("people", TEST_IMAGES), ("scenes", SCENE_IMAGES)):
+            entry = place["frechet"][kind]
+            assert entry["images"] == 2 * images // 2
+            assert entry["excess"] == pytest.approx(entry["distance"] - entry["floor"])
+        scenes = place["scenes"]
+        assert scenes["base"]["dino"] == pytest.approx(1, abs=1e-5)
+        assert scenes[model]["dino"] < 1
+        assert (scenes["n_prompts"], scenes["images_per_prompt"]) == (2, SCENE_IMAGES)
+    assert evaluation["aligned"]["no_face_rate"] <= 1  # of the people's prompts alone
+
+
 def test_the_tables_of_the_evaluation(done):
     verify(done / "artifacts/evaluation", kind="evaluation")
     faces = read_table(done / "artifacts/evaluation/faces.parquet")
     models = {"base", "aligned", "intervention", "uce", "debiasvl"}
     assert set(faces["model"]) == models
-    assert len(faces) == len(models) * (3 * TEST_IMAGES + 2 * NAMED_IMAGES)
+    assert len(faces) == len(models) * (3 * TEST_IMAGES + 2 * NAMED_IMAGES + 2 * SCENE_IMAGES)
     assert faces["present"].any()
     quality = read_table(done / "artifacts/evaluation/quality.parquet")
     assert quality["clip_t"].between(-1, 1).all()

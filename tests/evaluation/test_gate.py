@@ -26,6 +26,44 @@ EVALUATION = {
     },
     "change": {"clip_t": {"difference": -0.01, "difference_ci95": [-0.02, 0.0]}},
     "named": {"ratio": 0.9, "ci95": {"ratio": [0.8, 1.0]}},
+    "also": {
+        "triggers": {
+            "aligned": {
+                "gender": {"bias": 0.4, "ci95": [0.3, 0.5]},
+                "no_face_rate": 0.02,
+                "ci95": {"no_face_rate": [0.0, 0.04]},
+            }
+        }
+    },
+    "sweeps": {
+        "axes": {
+            "guidance": [
+                {"value": 1.0, "aligned": {"gender": {"bias": 0.3, "ci95": [0.28, 0.32]}}},
+                {"value": 7.5, "aligned": {"gender": {"bias": 0.5, "ci95": [0.4, 0.6]}}},
+            ],
+            "sampler": [
+                {"value": "ddim", "aligned": {"gender": {"bias": 0.52, "ci95": [0.5, 0.55]}}}
+            ],
+        }
+    },
+    "diversity": {"gender": {"ratio": 0.9, "ci95": {"ratio": [0.85, 0.95]}}},
+    "frechet": {"people": {"excess": 0.05, "ci95": {"excess": [0.02, 0.08]}}},
+    "scenes": {
+        "aligned": {
+            "dino": 0.9,
+            "face_rate": 0.01,
+            "ci95": {"dino": [0.85, 0.95], "face_rate": [0.0, 0.03]},
+        },
+        "change": {"clip_t": {"difference": -0.01, "difference_ci95": [-0.03, 0.01]}},
+    },
+}
+FURTHER = {
+    "stress": {"triggers": {"gender": 0.5, "no_face_rate": 0.04}},
+    "sweeps": {"gender": 0.6},
+    "diversity": {"gender": 0.85},
+    "frechet": {"people": 0.08},
+    "scenes": {"dino": 0.85, "clip_t": -0.03},
+    "scene_faces": 0.03,
 }
 RULES = {
     "bias": {"gender": 0.3},
@@ -90,6 +128,14 @@ def test_a_run_that_meets_every_rule_passes(told):
         ({"no_face_rate": 0.015}, "upper end misses <= 0.015"),
         ({"quality": {"clip_t": -0.015}}, "lower end misses >= -0.015"),
         ({"named_kept": 0.85}, "lower end misses >= 0.85"),
+        ({"stress": {"triggers": {"gender": 0.45}}}, "stress.triggers.gender.*misses <= 0.45"),
+        ({"stress": {"triggers": {"no_face_rate": 0.03}}}, "upper end misses <= 0.03"),
+        ({"sweeps": {"gender": 0.55}}, r"misses <= 0.55 \(worst at guidance 7.5\)"),
+        ({"diversity": {"gender": 0.88}}, "lower end misses >= 0.88"),
+        ({"frechet": {"people": 0.06}}, "upper end misses <= 0.06"),
+        ({"scenes": {"dino": 0.88}}, "lower end misses >= 0.88"),
+        ({"scenes": {"clip_t": -0.02}}, "lower end misses >= -0.02"),
+        ({"scene_faces": 0.02}, "upper end misses <= 0.02"),
     ],
 )
 def test_an_interval_that_crosses_its_limit_fails_though_its_point_does_not(told, rules, reason):
@@ -103,6 +149,21 @@ def test_an_interval_that_crosses_its_limit_fails_though_its_point_does_not(told
     )  # fmt: skip
     assert better
     assert re.search(reason, entry["text"])
+
+
+def test_stress_packs_sweeps_and_scenes_have_limits_of_their_own(told):
+    found = told(FURTHER)
+    assert found["passed"]
+    assert set(found["rules"]) == {
+        "stress.triggers.gender", "stress.triggers.no_face_rate", "sweeps.gender",
+        "diversity.gender", "frechet.people", "scenes.dino", "scenes.clip_t", "scene_faces",
+    }  # fmt: skip
+    bare = {key: EVALUATION[key] for key in ("aligned", "change", "named")}
+    unmeasured = told(FURTHER, evaluation=bare)["rules"].values()
+    assert not any(entry["met"] for entry in unmeasured)
+    assert all("not measured" in entry["text"] for entry in unmeasured)
+    waived = WAIVER | {"rule": "stress.triggers.gender", "until": TODAY}
+    assert told({"stress": {"triggers": {"gender": 0.1}}}, [waived])["passed"]
 
 
 def test_what_was_not_measured_fails(told):
@@ -132,6 +193,8 @@ def test_a_waiver_lets_a_rule_pass_until_its_end(told):
         ("version: 1\nrules: {byas: {gender: 0.1}}", "unknown rule 'byas'"),
         ("version: 1\nrules: {bias: 0.1}", "'bias' takes one limit for each name"),
         ("version: 1\nrules: {no_face_rate: {a: 0.1}}", "'no_face_rate' takes a limit"),
+        ("version: 1\nrules: {stress: {triggers: 0.1}}", "'stress' takes limits by pack"),
+        ("version: 1\nrules: {stress: {triggers: {a: {b: 1}}}}", "'stress' takes limits by pack"),
         ("version: 1\nrules: {no_face_rate: low}", "is no number: 'low'"),
         ("version: 1\nrules: {no_face_rate: 0.1}\nlimits: 3", "unknown key 'limits'"),
         (

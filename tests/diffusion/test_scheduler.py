@@ -1,0 +1,38 @@
+"""Other samplers for the same model."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from diffusers import DPMSolverMultistepScheduler, FlowMatchEulerDiscreteScheduler
+
+from fairness_core.diffusion import SAMPLERS, scheduler_of
+from fairness_core.diffusion.sample import Stepper
+from fairness_core.errors import ConfigError, ModelError
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_every_sampler_solves_the_same_process_without_noise_of_its_own(name):
+    own = DPMSolverMultistepScheduler(
+        num_train_timesteps=1000, beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"
+    )
+    scheduler = scheduler_of(name, own)
+    assert scheduler.config.beta_end == 0.012
+    scheduler.set_timesteps(200)
+    # The exact noise of a world with the single image 0.7: every sampler ends there.
+    alphas = own.alphas_cumprod
+    x = torch.ones(1, 1, 1, 1, dtype=torch.float64) * float(scheduler.init_noise_sigma)
+    stepper = Stepper(scheduler, None)
+    for t in scheduler.timesteps:
+        scaled = stepper.scale(x, t)
+        low = int(t)
+        a = alphas[low] + (float(t) - low) * (alphas[min(low + 1, 999)] - alphas[low])
+        x = stepper.step((scaled - a.sqrt() * 0.7) / (1 - a).sqrt(), t, x)
+    assert float(x) == pytest.approx(0.7, abs=0.03)
+
+
+def test_what_is_no_sampler():
+    with pytest.raises(ConfigError, match="no such sampler.*Given: magic"):
+        scheduler_of("magic", DPMSolverMultistepScheduler())
+    with pytest.raises(ModelError, match="flow-matching model"):
+        scheduler_of("ddim", FlowMatchEulerDiscreteScheduler())
