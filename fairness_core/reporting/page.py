@@ -17,6 +17,7 @@ from fairness_core.reporting.checks import (
     quality_checks,
 )
 from fairness_core.reporting.data import MODELS, ReportData
+from fairness_core.reporting.joint import joint_tables
 from fairness_core.reporting.measured import Calibration, Curve, calibrations, curves
 from fairness_core.reporting.methods import METHOD_QUALITY, method_rows_of
 from fairness_core.reporting.summary import (
@@ -28,7 +29,8 @@ from fairness_core.reporting.summary import (
     percent,
 )
 from fairness_core.reporting.targets import target_text
-from fairness_core.reporting.views import bar_tables, headlines, prompt_views
+from fairness_core.reporting.prompt_views import AT_ONCE, picture_data, prompt_views
+from fairness_core.reporting.views import bar_tables, headlines
 
 __all__ = ["build_page", "environment", "guidance_text"]
 
@@ -42,14 +44,22 @@ def build_page(data: ReportData) -> str:
     Raises:
         ArtifactError: An image cannot be read, or the tables do not fit together.
     """
-    tables = bar_tables(data)
+    tables = bar_tables(
+        data.faces, data.shown_prompts, data.space, models=MODELS, first=data.aligned
+    )
+    views = prompt_views(data.pictures, data.shown_prompts, tables)
     methods = method_rows_of(data.evaluation, data.training)
     return environment().get_template("page.html.j2").render(
         data=data,
         facts=_facts(data),
         headlines=headlines(data),
-        prompts=prompt_views(data, tables),
+        models=MODELS,
+        prompts=views,
+        pictures=picture_data(views, data.space, MODELS),
+        at_once=AT_ONCE,
         tables=tables,
+        claims=None,
+        joint=joint_tables(data.evaluation, data.space, MODELS),
         quality=quality_checks(data.evaluation),
         named=named_checks(data.evaluation),
         planted=planted_checks(data.evaluation),
@@ -85,7 +95,6 @@ def environment() -> Environment:
         "cell": _table_cell,
     }
     env.globals |= {
-        "models": MODELS,
         "share_bar": svg.share_bar,
         "gap_lane": svg.gap_lane,
         "training_curve": _training_curve,
