@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fairness_core.reporting.audit_page import AuditData, build_audit_page
 from fairness_core.reporting.card import CardFacts, build_card
 from fairness_core.reporting.data import NOT_MEASURED, Finding, ReportData, RunFacts
 from fairness_core.reporting.further import split_findings
@@ -19,6 +20,7 @@ from fairness_core.reporting.targets import target_facts
 
 __all__ = [
     "NOT_MEASURED",
+    "AuditData",
     "Band",
     "CardFacts",
     "Finding",
@@ -29,6 +31,7 @@ __all__ = [
     "before_after_markdown",
     "before_after_table",
     "before_after_text",
+    "build_audit_page",
     "build_card",
     "build_page",
     "draw_bands",

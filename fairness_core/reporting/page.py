@@ -34,6 +34,12 @@ from fairness_core.reporting.views import bar_tables, headlines
 
 __all__ = ["build_page", "environment", "guidance_text"]
 
+LEAD = Markup(
+    "How a text-to-image model portrays people before and after alignment to a stated target: "
+    "shares of <em>perceived</em> attributes in generated pictures, for the base model and the "
+    "aligned model, from the same prompts and the same noise."
+)
+
 
 def build_page(data: ReportData) -> str:
     """Render the report as one HTML document that loads nothing.
@@ -51,6 +57,10 @@ def build_page(data: ReportData) -> str:
     methods = method_rows_of(data.evaluation, data.training)
     return environment().get_template("page.html.j2").render(
         data=data,
+        title=data.facts.title,
+        subtitle="base and aligned compared",
+        brand="Evenhand report",
+        lead=LEAD,
         facts=_facts(data),
         headlines=headlines(data),
         models=MODELS,
@@ -70,7 +80,7 @@ def build_page(data: ReportData) -> str:
         method_quality=[label for _, label in METHOD_QUALITY],
         calibrations=calibrations(data.calibration, data.space),
         curves=curves(data.training),
-        pages=[item for item in _sections() if item[0] != "methods" or methods],
+        pages=[(*item, item[0]) for item in _sections() if item[0] != "methods" or methods],
     )  # fmt: skip
 
 
