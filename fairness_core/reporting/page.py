@@ -20,6 +20,7 @@ from fairness_core.reporting.data import MODELS, ReportData
 from fairness_core.reporting.joint import joint_tables
 from fairness_core.reporting.measured import Calibration, Curve, calibrations, curves
 from fairness_core.reporting.methods import METHOD_QUALITY, method_rows_of
+from fairness_core.reporting.robustness import robustness
 from fairness_core.reporting.summary import (
     estimate,
     gap_rows,
@@ -55,6 +56,8 @@ def build_page(data: ReportData) -> str:
     )
     views = prompt_views(data.pictures, data.shown_prompts, tables)
     methods = method_rows_of(data.evaluation, data.training)
+    robust = robustness(data.evaluation)
+    absent = {name for name, found in (("methods", methods), ("robustness", robust)) if not found}
     return environment().get_template("page.html.j2").render(
         data=data,
         title=data.facts.title,
@@ -76,11 +79,12 @@ def build_page(data: ReportData) -> str:
         generated=generated_accuracy(data.evaluation),
         faceless=faceless(data.evaluation),
         methods=methods,
+        robust=robust,
         method_groups=[f"{r.label.capitalize()} bias" for r in gap_rows(data.evaluation)],
         method_quality=[label for _, label in METHOD_QUALITY],
         calibrations=calibrations(data.calibration, data.space),
         curves=curves(data.training),
-        pages=[(*item, item[0]) for item in _sections() if item[0] != "methods" or methods],
+        pages=[(*item, item[0]) for item in _sections() if item[0] not in absent],
     )  # fmt: skip
 
 
@@ -137,6 +141,7 @@ def _sections() -> Sequence[tuple[str, str]]:
         ("pictures", "Pictures"),
         ("shares", "Shares per prompt"),
         ("quality", "Quality"),
+        ("robustness", "Robustness"),
         ("methods", "Other methods"),
         ("named", "Named attributes"),
         ("gate", "Release gate"),
