@@ -5,6 +5,7 @@ from __future__ import annotations
 from fairness_core.reporting.audit_page import AuditData, build_audit_page
 from fairness_core.reporting.card import CardFacts, build_card
 from fairness_core.reporting.data import NOT_MEASURED, Finding, ReportData, RunFacts
+from fairness_core.reporting.figures import FORMATS, write_figures
 from fairness_core.reporting.further import split_findings
 from fairness_core.reporting.gradient_curves import Band, bands, draw_bands
 from fairness_core.reporting.page import build_page
@@ -19,6 +20,7 @@ from fairness_core.reporting.tables import (
 from fairness_core.reporting.targets import target_facts
 
 __all__ = [
+    "FORMATS",
     "NOT_MEASURED",
     "AuditData",
     "Band",
@@ -41,4 +43,5 @@ __all__ = [
     "side_by_side",
     "split_findings",
     "target_facts",
+    "write_figures",
 ]

@@ -20,6 +20,7 @@ from fairness_core.reporting.data import MODELS, ReportData
 from fairness_core.reporting.joint import joint_tables
 from fairness_core.reporting.measured import Calibration, Curve, calibrations, curves
 from fairness_core.reporting.methods import METHOD_QUALITY, method_rows_of
+from fairness_core.reporting.prompt_views import AT_ONCE, picture_data, prompt_views
 from fairness_core.reporting.robustness import robustness
 from fairness_core.reporting.summary import (
     estimate,
@@ -30,7 +31,6 @@ from fairness_core.reporting.summary import (
     percent,
 )
 from fairness_core.reporting.targets import target_text
-from fairness_core.reporting.prompt_views import AT_ONCE, picture_data, prompt_views
 from fairness_core.reporting.views import bar_tables, headlines
 
 __all__ = ["build_page", "environment", "guidance_text"]

@@ -91,7 +91,9 @@ def prompt_views(
     return views
 
 
-def picture_data(views: Sequence[PromptView], space: AttributeSpace, models: Sequence[str]) -> Markup:
+def picture_data(
+    views: Sequence[PromptView], space: AttributeSpace, models: Sequence[str]
+) -> Markup:
     """Every picture's box, classes and probabilities as JSON that is safe inside a script.
 
     Per prompt and model one row for each picture: 0 without a face, else the box as x, y, width
@@ -105,7 +107,9 @@ def picture_data(views: Sequence[PromptView], space: AttributeSpace, models: Seq
             "columns": view.sheet.columns,
             "indices": [pair.index for pair in view.sheet.pairs],
             "rows": {
-                model: [_row(pair.cells[model], space, view.sheet.tile) for pair in view.sheet.pairs]
+                model: [
+                    _row(pair.cells[model], space, view.sheet.tile) for pair in view.sheet.pairs
+                ]
                 for model in models
             },
         }

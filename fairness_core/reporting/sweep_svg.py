@@ -54,9 +54,7 @@ def sweep_curve(
         heavy = {"font_weight": "700"} if value == centre else {}
         text = f"{value:g}" if isinstance(value, int | float) else str(value)
         parts.append(element("text", text, x=x, y=HEIGHT - 22, text_anchor="middle", **heavy))
-    parts.append(
-        element("text", axis, x=(LEFT + WIDTH) / 2, y=HEIGHT - 5, text_anchor="middle")
-    )
+    parts.append(element("text", axis, x=(LEFT + WIDTH) / 2, y=HEIGHT - 5, text_anchor="middle"))
     known = [(x, up(f)) for x, f in zip(places, floors, strict=True) if f is not None]
     if known:
         parts.append(element("polyline", class_="floor-line open", points=_points(known)))

@@ -146,9 +146,7 @@ def test_a_picture_opens_with_its_box_its_probabilities_and_a_slider(
     assert all(name in table.lower() for a in world.SPACE.attributes for name in a.classes)
 
     def clip() -> str:
-        return str(
-            browser.run("getComputedStyle(document.querySelector('.layer.base')).clipPath")
-        )
+        return str(browser.run("getComputedStyle(document.querySelector('.layer.base')).clipPath"))
 
     assert "50%" in clip()
     before = clip()

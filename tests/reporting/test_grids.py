@@ -118,8 +118,6 @@ def test_pictures_beyond_those_shown_do_not_count(data: ReportData) -> None:
     def refuse(name: str) -> bool:
         return name.endswith("003.png")
 
-    hidden = data.images.assign(
-        file=[f"gone/{f}" if refuse(f) else f for f in data.images["file"]]
-    )
+    hidden = data.images.assign(file=[f"gone/{f}" if refuse(f) else f for f in data.images["file"]])
     source = replace(data, images=hidden, images_per_prompt=3).pictures
     assert tile_size(source, ["test-0000", "test-0001"]) == Size(96, SMALL[0].quality)
