@@ -30,8 +30,8 @@ __all__ = ["register"]
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (compile_, lint, run, *COMMANDS):
-        app.command(command.__name__.rstrip("_"))(command)
+    for command in (compile_, lint, lint_manifests, run, *COMMANDS):
+        app.command(command.__name__.rstrip("_").replace("_", "-"))(command)
 
 
 def compile_(
@@ -78,3 +78,19 @@ def lint(
     elif found := broken_references(documents):
         raise ConfigError("\n  ".join(["The compiled pipeline has problems", *found]))
     typer.echo(f"{file} is sound")
+
+
+def lint_manifests(
+    place: Annotated[
+        Path, typer.Argument(help="Folder with a kustomization, or YAML file, rendered.")
+    ],
+    filled: Annotated[
+        bool, typer.Option(help="Refuse values that are still to be filled in (REPLACE).")
+    ] = False,
+) -> None:
+    """Check Kubernetes manifests: schemas, references, rights, limits, network, queues, secrets."""
+    from pipelines.manifests import check, read
+
+    objects = read(place)
+    check(objects, filled=filled)
+    typer.echo(f"{place}: {len(objects.all)} objects are sound")
