@@ -142,8 +142,7 @@ class Placement:
         """
         needs, elsewhere = self.needs(step), step == SHARED_STEP and self.nodes > 1
         if elsewhere:
-            small = {"cpu": FOLLOWER.cpu, "memory": FOLLOWER.memory, "gpus": 0, "shared": ""}
-            needs = dataclasses.replace(needs, **small)
+            needs = dataclasses.replace(FOLLOWER, seconds=needs.seconds, retries=needs.retries)
         task.set_container_image(self.images.gpu if needs.gpus else self.images.cpu)
         task.set_display_name(title)
         task.set_caching_options(enable_caching=needs.pure)

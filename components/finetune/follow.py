@@ -6,8 +6,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ def follow(
     command: list[str],
     alive: Path,
     *,
-    every: float = EVERY,
+    every: float | None = None,
     out: Callable[[str], Any] = sys.stdout.write,
 ) -> None:
     """Train in a TrainJob and print what its first node prints, until it has ended.
@@ -48,22 +48,23 @@ def follow(
         name: Of the TrainJob.
         command: Of each node.
         alive: File on the shared volume that says that somebody follows.
-        every: Seconds between looks.
+        every: Seconds between looks; None: ten.
         out: Takes lines of the log.
 
     Raises:
         ClusterError: It failed, was removed by somebody else, or the cluster refused.
         SystemExit: The run was cancelled.
     """
-    trainer = Trainer(owner.namespace)
-    with _stopped_by_signal():
-        _remove(trainer, name, every)
+    trainer, every = Trainer(owner.namespace), EVERY if every is None else every
+    with _Stop() as stop:
+        _remove(trainer, name, every, stop)
         alive.parent.mkdir(parents=True, exist_ok=True)
         alive.touch()
         try:
+            stop.sleep(0)
             trainer.create(manifest(plan, owner, name, command))
             _log.info("TrainJob %s on %d nodes", name, plan.nodes)
-            _watch(trainer, name, alive, every, out)
+            _watch(trainer, name, alive, every, out, stop)
         finally:
             # The error that is on its way says more than one about cleaning up.
             with suppress(ClusterError):
@@ -71,7 +72,7 @@ def follow(
 
 
 def _watch(
-    trainer: Trainer, name: str, alive: Path, every: float, out: Callable[[str], Any]
+    trainer: Trainer, name: str, alive: Path, every: float, out: Callable[[str], Any], stop: _Stop
 ) -> None:
     copied, failures, seen = _Log(trainer, name, out), 0, False
     while True:
@@ -85,7 +86,7 @@ def _watch(
             if failures >= PATIENCE:
                 raise
             _log.warning("%s", error)
-            time.sleep(every)
+            stop.sleep(every)
             continue
         if conditions is None:
             raise ClusterError("The TrainJob was removed by somebody else", given=name)
@@ -102,7 +103,7 @@ def _watch(
                     given=name,
                     do=f"read the last lines of its nodes:\n{_last_words(trainer, name)}",
                 )
-        time.sleep(every)
+        stop.sleep(every)
 
 
 class _Log:
@@ -139,7 +140,7 @@ def _last_words(trainer: Trainer, name: str) -> str:
     return "\n".join(found) or "they have printed nothing"
 
 
-def _remove(trainer: Trainer, name: str, every: float) -> None:
+def _remove(trainer: Trainer, name: str, every: float, stop: _Stop) -> None:
     """Two trainings must not write to one folder: wait until a former one is gone."""
     if trainer.conditions(name) is None:
         return
@@ -148,24 +149,36 @@ def _remove(trainer: Trainer, name: str, every: float) -> None:
     for _ in range(PATIENCE):
         if trainer.conditions(name) is None:
             return
-        time.sleep(every)
+        stop.sleep(every)
     raise ClusterError(
         "A TrainJob of an earlier attempt does not end", given=name, do="look at its pods"
     )
 
 
-@contextmanager
-def _stopped_by_signal() -> Iterator[None]:
-    """Inside, SIGTERM (a cancelled run, a node that is taken away) is an exit like any other."""
+class _Stop:
+    """Waits between looks; SIGTERM (a cancelled run, a node that is taken away) ends the waiting.
 
-    def stop(_number: int, _frame: Any) -> None:
-        raise SystemExit(STOPPED)
+    Nothing is broken off in the middle: the request that runs is finished first.
+    """
 
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+        self._main = threading.current_thread() is threading.main_thread()
+
+    def __enter__(self) -> _Stop:
+        if self._main:
+            self._before = signal.signal(signal.SIGTERM, lambda *_: self._asked.set())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._main:
+            signal.signal(signal.SIGTERM, self._before)
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, unless there is no time left to.
+
+        Raises:
+            SystemExit: SIGTERM has come.
+        """
+        if self._asked.wait(seconds):
+            raise SystemExit(STOPPED)

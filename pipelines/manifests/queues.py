@@ -88,7 +88,7 @@ def _pools(objects: Objects) -> Iterator[tuple[str, Mapping[str, str], list[Mapp
         yield title(one), labels, template["spec"].get("taints", [])
     for one in objects.of("ContainerNodePool"):
         config = one["spec"].get("nodeConfig", {})
-        taints = [
+        taints: list[Mapping[str, Any]] = [
             {**taint, "effect": effects[taint["effect"]]} for taint in config.get("taint", [])
         ]
         yield title(one), config.get("labels", {}), taints
