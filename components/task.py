@@ -13,9 +13,11 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
+
+from components.checkpoint_store import mirrored
 
 __all__ = [
     "CHECKPOINTS",
@@ -27,7 +29,8 @@ __all__ = [
     "run_step",
 ]
 
-# Folder that outlives a pod; where it is not set, checkpoints end with the task.
+# Folder, here or in an object store, that outlives a pod; where it is not set, checkpoints end with
+# the task.
 CHECKPOINTS = "EVENHAND_CHECKPOINTS"
 # Folder of latents that every run may read; where it is not set, they end with the task.
 ORIGINALS = "EVENHAND_ORIGINALS"
@@ -103,13 +106,19 @@ def checkpoint_folder(parameters: str, output: str, *inputs: str) -> Iterator[Pa
     """
     lasting = os.environ.get(CHECKPOINTS)
     folder = Path(f"{output}.checkpoints")
-    if lasting:
-        name = hashlib.sha256(parameters.encode())
-        for read in inputs:
-            name.update(Path(read, "manifest.json").read_bytes())
-        folder = Path(lasting, name.hexdigest()[:24])
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+    with ExitStack() as stack:
+        if lasting:
+            digest = hashlib.sha256(parameters.encode())
+            for read in inputs:
+                digest.update(Path(read, "manifest.json").read_bytes())
+            name = digest.hexdigest()[:24]
+            if "://" not in lasting:
+                folder = Path(lasting, name)
+            elif os.environ.get("EVENHAND_TRAINJOB") is None:
+                # Several nodes share a volume, and keep their checkpoints there.
+                stack.enter_context(mirrored(f"{lasting.rstrip('/')}/{name}", folder))
+        yield folder
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def originals_folder(output: str) -> Path:
