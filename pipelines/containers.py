@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fairness_core.errors import ConfigError
-from pipelines.resources import CHECKPOINTS, USER, WORKSPACE
+from pipelines.resources import USER, WORKSPACE, lasting
 
 __all__ = ["Containers", "Ended", "Watch", "explain", "task_of"]
 
@@ -64,8 +64,8 @@ class Containers:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables of every task: checkpoints lie where they lie on a cluster."""
-        return dict([CHECKPOINTS])
+        """Variables of every task: what lasts lies where it lies on a cluster."""
+        return lasting(WORKSPACE)
 
     def prepare(self, *folders: Path) -> None:
         """Make folders that the containers' user writes to."""

@@ -25,7 +25,7 @@ from pipelines.local_results import (
     missing_outputs,
     reused_folders,
 )
-from pipelines.resources import Cluster, Images, Placement
+from pipelines.resources import Cluster, Images, Placement, lasting
 
 __all__ = ["SOURCES", "run_here"]
 
@@ -68,12 +68,8 @@ def run_here(
     from kfp import components, local
 
     out = out.absolute()
-    compiled, root, checkpoints = out / "pipeline.yaml", out / "kfp", out / "checkpoints"
-    lasting = {
-        "EVENHAND_CHECKPOINTS": str(checkpoints),
-        "EVENHAND_ORIGINALS": str(out / "originals"),
-    }
-    variables = lasting | dict(environment or {})
+    compiled, root = out / "pipeline.yaml", out / "kfp"
+    variables = lasting(str(out)) | dict(environment or {})
     if containers is not None:
         # The image's id enters what kfp compares, so that a name that moved on repeats the work.
         variables |= containers.environment | {"EVENHAND_IMAGE": containers.image_id()}

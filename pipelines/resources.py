@@ -14,11 +14,11 @@ from fairness_core.errors import ConfigError
 from pipelines.places import CAPACITY, GPU, PART_OF, POOL, QUEUE, STEP, TRAINER, tolerations
 from pipelines.sizes import PROFILES, Resources
 
-__all__ = ["PROFILES", "Cluster", "Images", "Placement", "Resources"]
+__all__ = ["PROFILES", "Cluster", "Images", "Placement", "Resources", "lasting"]
 
 USER = 10001
 WORKSPACE = "/workspace"
-CHECKPOINTS, ORIGINALS = "EVENHAND_CHECKPOINTS", "EVENHAND_ORIGINALS"
+CHECKPOINTS = "EVENHAND_CHECKPOINTS"
 # The one step that shares its work between processes, and what it reads to know of them.
 SHARED_STEP = "finetune"
 PROCESSES, PLAN = "EVENHAND_PROCESSES", "EVENHAND_TRAINJOB"
@@ -30,6 +30,14 @@ POD = {
     "EVENHAND_POD_UID": "metadata.uid",
     "EVENHAND_RUN": "metadata.labels['pipeline/runid']",
 }
+
+
+def lasting(workspace: str) -> dict[str, str]:
+    """Variables that name what outlives a task, by a folder that does."""
+    return {
+        CHECKPOINTS: f"{workspace}/checkpoints",
+        "EVENHAND_ORIGINALS": f"{workspace}/originals",
+    }
 
 
 @dataclass(frozen=True)
@@ -166,10 +174,10 @@ class Placement:
 
     def _variables(self, step: str) -> dict[str, str]:
         found = dict(self.cluster.environment)
-        if self.cluster.checkpoints or self.cluster.claim:
-            found[CHECKPOINTS] = self.cluster.checkpoints or f"{WORKSPACE}/checkpoints"
         if self.cluster.claim:
-            found[ORIGINALS] = f"{WORKSPACE}/originals"
+            found |= lasting(WORKSPACE)
+        if self.cluster.checkpoints:
+            found[CHECKPOINTS] = self.cluster.checkpoints
         if step == SHARED_STEP and self.nodes > 1:
             found[PLAN] = json.dumps(self._plan(), sort_keys=True)
         elif step == SHARED_STEP and self.needs(step).gpus > 1:
