@@ -50,7 +50,7 @@ demo: $(STAMP) ## align the embedded small model; print bias before and after
 	evenhand table
 
 test: lint ## environment if missing, then every check and every test
-	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 python -m pytest -n $(WORKERS)
+	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 python -m pytest -n $(WORKERS) --dist worksteal
 
 lint: $(STAMP) ## format, lint, types and layers, changing nothing
 	@ruff format --check --quiet . || { ruff format --check .; exit 1; }

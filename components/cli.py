@@ -116,6 +116,14 @@ def label(context: typer.Context) -> None:
     raise typer.Exit(importlib.import_module("components.label.main").main(context.args))
 
 
+@app.command(context_settings=PASSED_ON, add_help_option=False)
+def originals(context: typer.Context) -> None:
+    """Sample the frozen model's latents of a run ahead of it, in shards: --shard I/N."""
+    from components.finetune.originals import main as work
+
+    raise typer.Exit(work(context.args))
+
+
 Who = Annotated[str, typer.Option(help="Who decides.")]
 Why = Annotated[str, typer.Option(help="Why; kept with the change.")]
 Parameters = Annotated[Path, typer.Option(help="Parameter file: gate.model is the model's name.")]

@@ -13,14 +13,27 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-__all__ = ["CHECKPOINTS", "checkpoint_folder", "log_figures", "policy_file", "run_step"]
+from components.checkpoint_store import mirrored
 
-# Folder that outlives a pod; where it is not set, checkpoints end with the task.
+__all__ = [
+    "CHECKPOINTS",
+    "ORIGINALS",
+    "checkpoint_folder",
+    "log_figures",
+    "originals_folder",
+    "policy_file",
+    "run_step",
+]
+
+# Folder, here or in an object store, that outlives a pod; where it is not set, checkpoints end with
+# the task.
 CHECKPOINTS = "EVENHAND_CHECKPOINTS"
+# Folder of latents that every run may read; where it is not set, they end with the task.
+ORIGINALS = "EVENHAND_ORIGINALS"
 EXPERIMENT, TRACKING = "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_URI"
 # "0": the pod has the server's address, and this run is not tracked all the same.
 WANTED = "EVENHAND_TRACKING"
@@ -93,13 +106,28 @@ def checkpoint_folder(parameters: str, output: str, *inputs: str) -> Iterator[Pa
     """
     lasting = os.environ.get(CHECKPOINTS)
     folder = Path(f"{output}.checkpoints")
-    if lasting:
-        name = hashlib.sha256(parameters.encode())
-        for read in inputs:
-            name.update(Path(read, "manifest.json").read_bytes())
-        folder = Path(lasting, name.hexdigest()[:24])
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+    with ExitStack() as stack:
+        if lasting:
+            digest = hashlib.sha256(parameters.encode())
+            for read in inputs:
+                digest.update(Path(read, "manifest.json").read_bytes())
+            name = digest.hexdigest()[:24]
+            if "://" not in lasting:
+                folder = Path(lasting, name)
+            elif os.environ.get("EVENHAND_TRAINJOB") is None:
+                # Several nodes share a volume, and keep their checkpoints there.
+                stack.enter_context(mirrored(f"{lasting.rstrip('/')}/{name}", folder))
+        yield folder
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def originals_folder(output: str) -> Path:
+    """Where the frozen model's latents are kept; beside the output where no lasting place is set.
+
+    Results do not depend on what is there.
+    """
+    lasting = os.environ.get(ORIGINALS)
+    return Path(lasting) if lasting else Path(f"{output}.originals")
 
 
 def log_figures(metrics: Figures) -> None:

@@ -7,17 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.commands_shared import arguments_of, placement_of
+from pipelines.commands_shared import Where, arguments_of, placement_of
 from pipelines.options import (
     Account,
     Ca,
+    Capacity,
+    Checkpoints,
     Dirty,
+    GpuLabel,
+    Gpus,
     GpuType,
     Host,
     ImageCpu,
     ImageGpu,
     Inputs,
     Namespace,
+    Nodes,
     Params,
     Pipeline,
     PolicyFile,
@@ -41,13 +46,13 @@ __all__ = ["COMMANDS"]
 
 def _request(
     pipeline: str, profile: str, cpu: str, gpu: str, shards: int, params: Path,
-    values: list[str] | None, inputs: list[str] | None, policy: Path, queue: str, gpu_type: str,
+    values: list[str] | None, inputs: list[str] | None, policy: Path, where: Where,
     account: str, root: str, unpinned: bool, dirty: bool,
 ) -> Request:  # fmt: skip
     from pipelines.submission import Request
 
     given, name, tracking = arguments_of(pipeline, params, values, inputs, policy)
-    placement = placement_of(profile, cpu, gpu, queue, gpu_type, {})
+    placement = placement_of(profile, cpu, gpu, where)
     return Request(
         pipeline=pipeline, arguments=given, experiment=name, tracking=tracking,
         placement=placement, shards=shards, service_account=account, pipeline_root=root,
@@ -76,6 +81,11 @@ def submit(
     policy: PolicyFile = Path("policy.yaml"),
     queue: Queue = "evenhand",
     gpu_type: GpuType = "",
+    gpu_label: GpuLabel = "nvidia.com/gpu.product",
+    capacity: Capacity = "",
+    gpus: Gpus = 0,
+    nodes: Nodes = 1,
+    checkpoints: Checkpoints = "",
     service_account: Account = "",
     pipeline_root: Root = "",
     allow_unpinned: Unpinned = False,
@@ -90,8 +100,9 @@ def submit(
     from pipelines.submission import submit as start
 
     request = _request(
-        pipeline, profile, image_cpu, image_gpu, shards, params, values, inputs, policy, queue,
-        gpu_type, service_account, pipeline_root, allow_unpinned, allow_dirty,
+        pipeline, profile, image_cpu, image_gpu, shards, params, values, inputs, policy,
+        Where(queue, gpu_type, gpu_label, capacity, gpus, nodes, checkpoints),
+        service_account, pipeline_root, allow_unpinned, allow_dirty,
     )  # fmt: skip
     started = start(request, lambda: _cluster(host, token, namespace, ca, timeout), Path.cwd())
     typer.echo(f"Run:  {started.id}\nName: {started.name}\nLink: {started.link}")
@@ -111,6 +122,11 @@ def schedule(
     policy: PolicyFile = Path("policy.yaml"),
     queue: Queue = "evenhand",
     gpu_type: GpuType = "",
+    gpu_label: GpuLabel = "nvidia.com/gpu.product",
+    capacity: Capacity = "",
+    gpus: Gpus = 0,
+    nodes: Nodes = 1,
+    checkpoints: Checkpoints = "",
     service_account: Account = "",
     pipeline_root: Root = "",
     allow_unpinned: Unpinned = False,
@@ -125,8 +141,9 @@ def schedule(
     from pipelines.submission import schedule as repeat
 
     request = _request(
-        pipeline, profile, image_cpu, image_gpu, shards, params, values, inputs, policy, queue,
-        gpu_type, service_account, pipeline_root, allow_unpinned, allow_dirty,
+        pipeline, profile, image_cpu, image_gpu, shards, params, values, inputs, policy,
+        Where(queue, gpu_type, gpu_label, capacity, gpus, nodes, checkpoints),
+        service_account, pipeline_root, allow_unpinned, allow_dirty,
     )  # fmt: skip
     server = lambda: _cluster(host, token, namespace, ca, timeout)  # noqa: E731
     made = repeat(request, server, Path.cwd(), name=name, cron=cron)

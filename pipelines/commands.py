@@ -8,12 +8,17 @@ from typing import Annotated
 import typer
 
 from pipelines.cluster_commands import COMMANDS
-from pipelines.commands_shared import arguments_of, placement_of
+from pipelines.commands_shared import Where, arguments_of, placement_of
 from pipelines.options import (
+    Capacity,
+    Checkpoints,
+    GpuLabel,
+    Gpus,
     GpuType,
     ImageCpu,
     ImageGpu,
     Inputs,
+    Nodes,
     Params,
     Pipeline,
     PolicyFile,
@@ -30,8 +35,8 @@ __all__ = ["register"]
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (compile_, lint, run, *COMMANDS):
-        app.command(command.__name__.rstrip("_"))(command)
+    for command in (compile_, lint, lint_manifests, run, *COMMANDS):
+        app.command(command.__name__.rstrip("_").replace("_", "-"))(command)
 
 
 def compile_(
@@ -47,6 +52,11 @@ def compile_(
     policy: PolicyFile = Path("policy.yaml"),
     queue: Queue = "evenhand",
     gpu_type: GpuType = "",
+    gpu_label: GpuLabel = "nvidia.com/gpu.product",
+    capacity: Capacity = "",
+    gpus: Gpus = 0,
+    nodes: Nodes = 1,
+    checkpoints: Checkpoints = "",
     bare: Annotated[bool, typer.Option(help="Carry no parameter values.")] = False,
     allow_unpinned: Unpinned = False,
 ) -> None:
@@ -54,7 +64,8 @@ def compile_(
     from pipelines.compile import compile_pipeline
 
     defaults = {} if bare else arguments_of(pipeline, params, values, inputs, policy)[0]
-    placement = placement_of(profile, image_cpu, image_gpu, queue, gpu_type, {})
+    where = Where(queue, gpu_type, gpu_label, capacity, gpus, nodes, checkpoints)
+    placement = placement_of(profile, image_cpu, image_gpu, where)
     compile_pipeline(
         pipeline, out, placement, shards=shards, defaults=defaults, unpinned=allow_unpinned
     )
@@ -78,3 +89,19 @@ def lint(
     elif found := broken_references(documents):
         raise ConfigError("\n  ".join(["The compiled pipeline has problems", *found]))
     typer.echo(f"{file} is sound")
+
+
+def lint_manifests(
+    place: Annotated[
+        Path, typer.Argument(help="Folder with a kustomization, or YAML file, rendered.")
+    ],
+    filled: Annotated[
+        bool, typer.Option(help="Refuse values that are still to be filled in (REPLACE).")
+    ] = False,
+) -> None:
+    """Check Kubernetes manifests: schemas, references, rights, limits, network, queues, secrets."""
+    from pipelines.manifests import check, read
+
+    objects = read(place)
+    check(objects, filled=filled)
+    typer.echo(f"{place}: {len(objects.all)} objects are sound")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,18 +10,35 @@ if TYPE_CHECKING:
     from fairness_core.config import Preset
     from pipelines.resources import Placement
 
-__all__ = ["arguments_of", "placement_of"]
+__all__ = ["Where", "arguments_of", "placement_of"]
 
 
-def placement_of(
-    profile: str, cpu: str, gpu: str, queue: str, gpu_type: str, environment: dict[str, str]
-) -> Placement:
+@dataclass(frozen=True)
+class Where:
+    """Options of the command line that say where and how large."""
+
+    queue: str
+    gpu_type: str
+    gpu_label: str
+    capacity: str
+    gpus: int
+    nodes: int
+    checkpoints: str
+
+
+def placement_of(profile: str, cpu: str, gpu: str, where: Where) -> Placement:
     """Images, profile and cluster; without GPUs the one image does for all steps."""
     from pipelines import resources
 
+    cluster = resources.Cluster(
+        queue=where.queue,
+        gpu_type=where.gpu_type,
+        gpu_label=where.gpu_label,
+        capacity=where.capacity,
+        checkpoints=where.checkpoints,
+    )
     images = resources.Images(cpu, gpu or (cpu if profile == "cpu" else ""))
-    where = resources.Cluster(queue=queue, gpu_type=gpu_type, environment=environment)
-    return resources.Placement(profile, images, where)
+    return resources.Placement(profile, images, cluster, gpus=where.gpus, nodes=where.nodes)
 
 
 def arguments_of(

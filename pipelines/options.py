@@ -10,13 +10,18 @@ import typer
 __all__ = [
     "Account",
     "Ca",
+    "Capacity",
+    "Checkpoints",
     "Dirty",
+    "GpuLabel",
     "GpuType",
+    "Gpus",
     "Host",
     "ImageCpu",
     "ImageGpu",
     "Inputs",
     "Namespace",
+    "Nodes",
     "Params",
     "Pipeline",
     "PolicyFile",
@@ -53,6 +58,19 @@ Unpinned = Annotated[bool, typer.Option(help="Take images that are not named by 
 Dirty = Annotated[bool, typer.Option(help="Take a checkout with changes that are in no commit.")]
 Queue = Annotated[str, typer.Option(help="Kueue's local queue; empty: none.")]
 GpuType = Annotated[str, typer.Option(help="GPU of the nodes, as their label names it.")]
+GpuLabel = Annotated[
+    str, typer.Option(help="That label; pools that start from nothing know their provider's only.")
+]
+Capacity = Annotated[str, typer.Option(help="spot or on-demand GPU nodes; empty: either.")]
+Gpus = Annotated[
+    int, typer.Option(min=0, help="GPUs of a training pod, a process each; 0: the profile's.")
+]
+Nodes = Annotated[
+    int, typer.Option(min=1, help="Training pods; from 2 on a TrainJob of Kubeflow's Trainer.")
+]
+Checkpoints = Annotated[
+    str, typer.Option(help="Object-store folder of checkpoints; empty: the workspace's.")
+]
 Host = Annotated[
     str | None, typer.Option(envvar="KF_PIPELINES_ENDPOINT", help="Address [default: in-cluster].")
 ]

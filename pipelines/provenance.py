@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from pipelines.lint import PINNED
 from pipelines.resources import Images
 
 __all__ = ["provenance"]
+
+REVISION = "EVENHAND_REVISION"
 
 
 def provenance(folder: Path, images: Images, *, dirty: bool, unpinned: bool) -> dict[str, str]:
@@ -28,6 +32,9 @@ def provenance(folder: Path, images: Images, *, dirty: bool, unpinned: bool) -> 
 
     Raises:
         ConfigError: No commit, a dirty checkout, or an image without a digest.
+
+    In an image, which holds no checkout, the commit is the one that the image was made of:
+    ``EVENHAND_REVISION``.
     """
     for role, image in (("cpu", images.cpu), ("gpu", images.gpu)):
         if not unpinned and not PINNED.search(image):
@@ -36,6 +43,9 @@ def provenance(folder: Path, images: Images, *, dirty: bool, unpinned: bool) -> 
                 given=image or "nothing",
                 do=f"give --image-{role} NAME@sha256:DIGEST, or --allow-unpinned",
             )
+    made_of = os.environ.get(REVISION, "")
+    if re.fullmatch("[0-9a-f]{40}", made_of):
+        return {"git": made_of, "image.cpu": images.cpu, "image.gpu": images.gpu}
     tags = {"git": _git(folder, "rev-parse", "HEAD")}
     changes = _git(folder, "status", "--porcelain")
     if changes:

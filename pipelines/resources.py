@@ -1,7 +1,9 @@
-"""Where each step runs and what it gets: one profile for pools without GPUs, one with."""
+"""Where each step runs and what it gets: image, size, pool, queue, storage, secrets, user."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,70 +11,33 @@ from typing import Any
 from kfp import kubernetes
 
 from fairness_core.errors import ConfigError
+from pipelines.places import CAPACITY, GPU, PART_OF, POOL, QUEUE, STEP, TRAINER, tolerations
+from pipelines.sizes import PROFILES, Resources
 
-__all__ = ["PROFILES", "Cluster", "Images", "Placement", "Resources"]
+__all__ = ["PROFILES", "Cluster", "Images", "Placement", "Resources", "lasting"]
 
 USER = 10001
 WORKSPACE = "/workspace"
-CHECKPOINTS = ("EVENHAND_CHECKPOINTS", f"{WORKSPACE}/checkpoints")
-GPU = "nvidia.com/gpu"
-HOUR = 3600
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What one step asks for.
-
-    Attributes:
-        cpu: CPU cores, requested and at most.
-        memory: Kubernetes quantity, requested and at most.
-        gpus: GPUs; 0 puts the step on the pool without.
-        shared: Size of the memory-backed /dev/shm, part of ``memory``; empty: the pod's own 64 Mi.
-        seconds: Time after which the pod is ended.
-        retries: Further attempts after a failure or a preemption.
-        pure: Whether its outputs follow from its inputs alone, so that they may be reused.
-    """
-
-    cpu: str
-    memory: str
-    gpus: int = 0
-    shared: str = ""
-    seconds: int = HOUR
-    retries: int = 2
-    pure: bool = True
-
-
-SMALL = Resources("1", "2Gi")
-# Report and gate hold a date; the gate registers, and a second try serves a lost server alone; the
-# exit handler is asked for its deed.
-COMMON = {
-    "generate_prompts": SMALL,
-    "publish": SMALL,
-    "merge_images": Resources("1", "2Gi"),
-    "report": Resources("1", "4Gi", pure=False),
-    "gate": Resources("1", "2Gi", retries=1, pure=False),
-    "finish": Resources("500m", "1Gi", seconds=600, pure=False),
+CHECKPOINTS = "EVENHAND_CHECKPOINTS"
+# The one step that shares its work between processes, and what it reads to know of them.
+SHARED_STEP = "finetune"
+PROCESSES, PLAN = "EVENHAND_PROCESSES", "EVENHAND_TRAINJOB"
+# What follows a training elsewhere computes nothing itself.
+FOLLOWER = Resources("500m", "2Gi")
+POD = {
+    "EVENHAND_NAMESPACE": "metadata.namespace",
+    "EVENHAND_POD_NAME": "metadata.name",
+    "EVENHAND_POD_UID": "metadata.uid",
+    "EVENHAND_RUN": "metadata.labels['pipeline/runid']",
 }
-PROFILES: Mapping[str, Mapping[str, Resources]] = {
-    "cpu": COMMON
-    | {
-        "calibrate_classifier": Resources("2", "6Gi", shared="1Gi", seconds=2 * HOUR),
-        "build_bank": Resources("2", "4Gi", shared="1Gi", seconds=2 * HOUR),
-        "finetune": Resources("2", "8Gi", shared="1Gi", seconds=6 * HOUR, retries=5),
-        "generate_images": Resources("2", "4Gi", shared="1Gi", seconds=2 * HOUR, retries=4),
-        "generate_baselines": Resources("2", "4Gi", shared="1Gi", seconds=4 * HOUR, retries=4),
-        "evaluate_bias": Resources("2", "6Gi", shared="1Gi", seconds=2 * HOUR),
-    },
-    "gpu": COMMON
-    | {
-        "calibrate_classifier": Resources("8", "32Gi", 1, "8Gi", 6 * HOUR),
-        "build_bank": Resources("8", "32Gi", 1, "8Gi", 6 * HOUR),
-        "finetune": Resources("8", "64Gi", 1, "16Gi", 72 * HOUR, retries=10),
-        "generate_images": Resources("8", "32Gi", 1, "8Gi", 12 * HOUR, retries=6),
-        "generate_baselines": Resources("8", "32Gi", 1, "8Gi", 24 * HOUR, retries=6),
-        "evaluate_bias": Resources("8", "32Gi", 1, "8Gi", 6 * HOUR),
-    },
-}
+
+
+def lasting(workspace: str) -> dict[str, str]:
+    """Variables that name what outlives a task, by a folder that does."""
+    return {
+        CHECKPOINTS: f"{workspace}/checkpoints",
+        "EVENHAND_ORIGINALS": f"{workspace}/originals",
+    }
 
 
 @dataclass(frozen=True)
@@ -92,7 +57,11 @@ class Cluster:
         secret: Secret with credentials of MLflow and of the object store.
         queue: Kueue's local queue; empty: none.
         gpu_type: Value of the label that names a node's GPU; empty: any.
-        gpu_label: That label.
+        gpu_label: That label. GPUs' own operator sets the default one on nodes that run; a pool
+            that starts from nothing is known by its provider's label alone.
+        capacity: ``spot`` or ``on-demand`` nodes for GPU steps; empty: either.
+        checkpoints: Folder in an object store (``s3://…``, ``gs://…``) that checkpoints are kept
+            in; empty: in the claim.
         environment: Further variables of every task.
     """
 
@@ -101,6 +70,8 @@ class Cluster:
     queue: str = "evenhand"
     gpu_type: str = ""
     gpu_label: str = "nvidia.com/gpu.product"
+    capacity: str = ""
+    checkpoints: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -113,9 +84,6 @@ SECRET_KEYS = {
     "aws-access-key-id": "AWS_ACCESS_KEY_ID",
     "aws-secret-access-key": "AWS_SECRET_ACCESS_KEY",
 }
-POOL = "evenhand.dev/pool"
-# Taints of preemptible nodes: our own, Google's and Karpenter's way of naming them.
-SPOT = (POOL, "cloud.google.com/gke-spot", "karpenter.sh/capacity-type")
 
 
 @dataclass(frozen=True)
@@ -131,6 +99,8 @@ class Placement:
         cluster: Names of what the cluster has.
         retries: Further attempts of every task; None: as many as the profile says.
         wait: Seconds before the first of them; each further one waits twice as long.
+        gpus: GPUs of one training pod, a process for each; 0: as many as the profile says.
+        nodes: Pods that train together; from 2 on a TrainJob of Kubeflow's Trainer.
     """
 
     profile: str
@@ -138,6 +108,8 @@ class Placement:
     cluster: Cluster = field(default_factory=Cluster)
     retries: int | None = None
     wait: int = 30
+    gpus: int = 0
+    nodes: int = 1
 
     def __post_init__(self) -> None:
         if self.profile not in PROFILES:
@@ -146,6 +118,24 @@ class Placement:
                 given=self.profile,
                 do=f"choose among {', '.join(PROFILES)}",
             )
+        if self.gpus and not PROFILES[self.profile][SHARED_STEP].gpus:
+            raise ConfigError("This profile has no GPUs", given=self.profile, do="use profile gpu")
+        if self.cluster.capacity not in ("", "spot", "on-demand"):
+            raise ConfigError(
+                "Capacity is spot or on-demand", given=self.cluster.capacity, do="or leave it out"
+            )
+        if self.nodes > 1 and not self.cluster.claim:
+            raise ConfigError(
+                "Pods that train together share a PersistentVolumeClaim, and there is none",
+                do="name one, or train in one pod",
+            )
+
+    def needs(self, step: str) -> Resources:
+        """What a step asks for, the processes of the training included."""
+        size = PROFILES[self.profile][step]
+        if step == SHARED_STEP and self.gpus > 1:
+            return size.times(self.gpus)
+        return size
 
     def apply(self, task: Any, step: str, title: str) -> Any:
         """Place one task.
@@ -158,7 +148,9 @@ class Placement:
         Returns:
             The same task.
         """
-        needs = PROFILES[self.profile][step]
+        needs, elsewhere = self.needs(step), step == SHARED_STEP and self.nodes > 1
+        if elsewhere:
+            needs = dataclasses.replace(FOLLOWER, seconds=needs.seconds, retries=needs.retries)
         task.set_container_image(self.images.gpu if needs.gpus else self.images.cpu)
         task.set_display_name(title)
         task.set_caching_options(enable_caching=needs.pure)
@@ -170,12 +162,50 @@ class Placement:
             backoff_factor=2.0,
             backoff_max_duration="600s",
         )
-        lasting = dict([CHECKPOINTS] if self.cluster.claim else [])
-        for name, value in sorted((lasting | dict(self.cluster.environment)).items()):
+        for name, value in sorted(self._variables(step).items()):
             task.set_env_variable(name, value)
+        for name, path in POD.items() if elsewhere else ():
+            kubernetes.use_field_path_as_env(task, name, path)
+        for label, value in {**PART_OF, STEP: step}.items():
+            kubernetes.add_pod_label(task, label, value)
         self._secure(task, needs)
         self._place(task, needs)
         return task
+
+    def _variables(self, step: str) -> dict[str, str]:
+        found = dict(self.cluster.environment)
+        if self.cluster.claim:
+            found |= lasting(WORKSPACE)
+        if self.cluster.checkpoints:
+            found[CHECKPOINTS] = self.cluster.checkpoints
+        if step == SHARED_STEP and self.nodes > 1:
+            found[PLAN] = json.dumps(self._plan(), sort_keys=True)
+        elif step == SHARED_STEP and self.needs(step).gpus > 1:
+            found[PROCESSES] = str(self.needs(step).gpus)
+        return found
+
+    def _plan(self) -> dict[str, Any]:
+        """What the step that follows a training puts into its TrainJob."""
+        needs, cluster = self.needs(SHARED_STEP), self.cluster
+        return {
+            "nodes": self.nodes,
+            "image": self.images.gpu if needs.gpus else self.images.cpu,
+            "cpu": needs.cpu,
+            "memory": needs.memory,
+            "gpus": needs.gpus,
+            "shared": needs.shared,
+            "seconds": needs.seconds,
+            "claim": cluster.claim,
+            "workspace": WORKSPACE,
+            "user": USER,
+            "secret": cluster.secret,
+            "secret_keys": SECRET_KEYS,
+            "account": "evenhand-trainers",
+            "job_labels": {QUEUE: cluster.queue} if cluster.queue else {},
+            "pod_labels": {**PART_OF, **TRAINER, STEP: SHARED_STEP},
+            "node_selector": self._nodes(needs),
+            "tolerations": tolerations(gpu=bool(needs.gpus)),
+        }
 
     def _secure(self, task: Any, needs: Resources) -> None:
         cluster = self.cluster
@@ -193,15 +223,20 @@ class Placement:
             )
 
     def _place(self, task: Any, needs: Resources) -> None:
-        cluster = self.cluster
-        if cluster.queue:
-            kubernetes.add_pod_label(task, "kueue.x-k8s.io/queue-name", cluster.queue)
-        for key in SPOT:
-            kubernetes.add_toleration(task, key=key, operator="Exists", effect="NoSchedule")
+        if self.cluster.queue:
+            kubernetes.add_pod_label(task, QUEUE, self.cluster.queue)
+        for one in tolerations(gpu=bool(needs.gpus)):
+            kubernetes.add_toleration(task, **one)
+        if needs.gpus:
+            task.set_accelerator_type(GPU).set_accelerator_limit(needs.gpus)
+        for label, value in self._nodes(needs).items():
+            kubernetes.add_node_selector(task, label, value)
+
+    def _nodes(self, needs: Resources) -> dict[str, str]:
+        """Labels of the nodes that a step with this size runs on."""
         if not needs.gpus:
-            return
-        task.set_accelerator_type(GPU).set_accelerator_limit(needs.gpus)
-        kubernetes.add_node_selector(task, POOL, "gpu")
-        if cluster.gpu_type:
-            kubernetes.add_node_selector(task, cluster.gpu_label, cluster.gpu_type)
-        kubernetes.add_toleration(task, key=GPU, operator="Exists", effect="NoSchedule")
+            return {}
+        cluster = self.cluster
+        kind = {cluster.gpu_label: cluster.gpu_type} if cluster.gpu_type else {}
+        capacity = {CAPACITY: cluster.capacity} if cluster.capacity else {}
+        return {POOL: "gpu", **capacity, **kind}

@@ -13,6 +13,7 @@ from pipelines.options import Inputs, Params, Pipeline, PolicyFile, Shards, Valu
 
 if TYPE_CHECKING:
     from fairness_core.config import Preset
+    from pipelines.containers import Containers
 
 __all__ = ["run"]
 
@@ -23,6 +24,9 @@ KFP_ALONE = {
     "pipeline": "--pipeline",
     "image": "--image",
     "user": "--user",
+    "memory": "--memory",
+    "network": "--network",
+    "reuse": "--reuse",
     "retries": "--retries",
     "shards": "--shards",
     "inputs": "--input",
@@ -52,8 +56,17 @@ def run(
         str, typer.Option(envvar="EVENHAND_IMAGE_CPU", help="docker: image of the containers.")
     ] = "",
     user: Annotated[
-        str, typer.Option(help="docker: UID:GID in the containers [default: yours].")
+        str, typer.Option(help="docker: UID:GID in the containers [default: yours; root's: 10001].")
     ] = "",
+    memory: Annotated[
+        str, typer.Option(help="docker: memory of each container, as 4g [default: no limit].")
+    ] = "",
+    network: Annotated[
+        str, typer.Option(help="docker: network of the containers, to track on a server.")
+    ] = "none",
+    reuse: Annotated[
+        bool, typer.Option(help="docker: take what an earlier run in --out made of the same.")
+    ] = False,
     retries: Annotated[int, typer.Option(min=0, help="kfp: further attempts of a step.")] = 0,
     shards: Shards = 2,
     inputs: Inputs = None,
@@ -65,14 +78,25 @@ def run(
     stay as they are until `dvc exp apply`.
     """
     from fairness_core.config import find_preset
+    from fairness_core.errors import ConfigError
 
     _refuse(context, runner, KFP_ALONE if runner == "dvc" else DVC_ALONE)
     chosen = find_preset(folder, preset) if preset else None
     if runner == "dvc":
         raise typer.Exit(_by_dvc(params, chosen, values or (), keep=keep, show=show))
+    containers = None
+    if runner == "docker":
+        from pipelines.containers import Containers
+
+        containers = Containers(image, user, memory, network)
+    elif user or memory or reuse or network != "none":
+        raise ConfigError(
+            "Processes here have no user, memory limit, network or image of their own",
+            do="leave out --user, --memory, --network and --reuse, or choose --runner docker",
+        )
     _by_kfp(
-        runner, pipeline, params, chosen, values, inputs, policy, out,
-        image=image, user=user, retries=retries, shards=shards,
+        pipeline, params, chosen, values, inputs, policy, out,
+        containers=containers, reuse=reuse, retries=retries, shards=shards,
     )  # fmt: skip
 
 
@@ -124,7 +148,6 @@ def _by_dvc(
 
 
 def _by_kfp(
-    runner: Literal["subprocess", "docker"],
     pipeline: str,
     params: Path,
     preset: Preset | None,
@@ -133,31 +156,34 @@ def _by_kfp(
     policy: Path,
     out: Path,
     *,
-    image: str,
-    user: str,
+    containers: Containers | None,
+    reuse: bool,
     retries: int,
     shards: int,
 ) -> None:
     import os
 
     from fairness_core.errors import ConfigError
-    from pipelines.local_run import LOCAL_IMAGE, run_here
+    from pipelines.local_run import run_here
 
-    if runner == "docker" and not image:
+    if containers and not containers.image:
         raise ConfigError("Containers need an image", do="give --image, or set EVENHAND_IMAGE_CPU")
     given, name, tracking = arguments_of(pipeline, params, values, inputs, policy, preset)
     environment = {"MLFLOW_EXPERIMENT_NAME": name}
-    if tracking:
-        store = f"sqlite:///{Path.cwd()}/mlflow.db"
-        environment["MLFLOW_TRACKING_URI"] = os.environ.get("MLFLOW_TRACKING_URI") or store
+    server = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if tracking and containers is None:
+        environment["MLFLOW_TRACKING_URI"] = server or f"sqlite:///{Path.cwd()}/mlflow.db"
+    elif tracking and server and containers and containers.network != "none":
+        environment["MLFLOW_TRACKING_URI"] = server
+    elif tracking:
+        typer.echo("Not tracked: containers need a server, MLFLOW_TRACKING_URI, and --network.")
     run_here(
         pipeline,
         given,
         out,
-        runner=runner,
         shards=shards,
-        image=image or LOCAL_IMAGE,
-        user=user,
+        containers=containers,
+        reuse=reuse,
         retries=retries,
         environment=environment,
     )

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fairness_core.errors import ConfigError, EvenhandError
@@ -29,7 +30,8 @@ class Endpoint:
 
     Attributes:
         host: Its address; None: ``KF_PIPELINES_ENDPOINT``, else the cluster that this runs in.
-        token: Bearer token; None: ``EVENHAND_KFP_TOKEN``, else what the cluster gives its pods.
+        token: Bearer token; None: ``EVENHAND_KFP_TOKEN``, else what the cluster gives its pods in
+            the file that ``KF_PIPELINES_SA_TOKEN_PATH`` names.
         namespace: Of the experiments, on servers with several users.
         ui_host: Address of its pages, if another.
         ca: File with the certificates that its own is checked by.
@@ -61,7 +63,7 @@ def connect(endpoint: Endpoint) -> Any:
             return self._healthz_api.healthz_service_get_healthz()
 
     host = endpoint.host or os.environ.get(module.KF_PIPELINES_ENDPOINT_ENV)
-    token = endpoint.token or os.environ.get("EVENHAND_KFP_TOKEN")
+    token = endpoint.token or os.environ.get("EVENHAND_KFP_TOKEN") or _projected()
     if host and not host.startswith(("http://", "https://")):
         raise ConfigError("The server's address starts with http:// or https://", given=host)
     if not host and not os.environ.get("KUBERNETES_SERVICE_HOST"):
@@ -80,6 +82,17 @@ def connect(endpoint: Endpoint) -> Any:
             ssl_ca_cert=endpoint.ca,
         )
     return client
+
+
+def _projected() -> str | None:
+    """A pod's own token for Kubeflow, if it was given one; kfp reads it without an address only."""
+    path = os.environ.get("KF_PIPELINES_SA_TOKEN_PATH")
+    if not path:
+        return None
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigError(f"The pod's token for Kubeflow cannot be read: {error}") from error
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 Detect the largest face of each image, classify it with one or two audit classifiers, and print
 bias per attribute and joint, the no-face and undecided rates, what the two disagree about and,
-given labels, everything corrected for the classifier's errors. A killed audit goes on.
+given labels, everything corrected for the classifier's errors, as figures, tables and one page
+(audit.html) that loads nothing. A killed audit goes on.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.audit.page import audit_page
 from components.audit.subject import Subject, check_classifiers, measure, sample_model
 from components.step import Settings, arguments, execute, open_step
 
@@ -34,6 +36,7 @@ def run(
     undecided_below: float,
     false_claims: float,
     labels_per_class: int,
+    pictures: int,
     damaged: str,
     sampling: Mapping[str, Any],
     models: Mapping[str, Any],
@@ -42,7 +45,7 @@ def run(
     settings: Settings,
     out: Path,
 ) -> None:
-    """Write ``audit.json``, ``faces.parquet`` and ``prompts.parquet``, and the sampled images.
+    """Write ``audit.json``, ``audit.html``, two tables, and the sampled images.
 
     Args:
         subject: What is audited, and with what.
@@ -52,6 +55,7 @@ def run(
         undecided_below: See ``AuditRules``.
         false_claims: See ``AuditRules``.
         labels_per_class: See ``AuditRules``.
+        pictures: Pictures of each prompt on the page; 0: none.
         damaged: ``error`` or ``count``, see ``measure_folder``.
         sampling: Section ``generate_images``.
         models: Section ``models``.
@@ -107,12 +111,18 @@ def run(
             table = audit_prompts(faces, space, rules, intervals, prompts=prompts)
             write_table(table, folder / "prompts.parquet")
             write_json(figures, folder / "audit.json")
+            page = audit_page(
+                subject, source, prompts, faces, table, figures, space, rules, pictures, settings
+            )
+            (folder / "audit.html").write_text(page, encoding="utf-8")
             write_manifest(folder, STEP, classifier_sha256=hashes)
         shutil.rmtree(work, ignore_errors=True)
         for line in _lines(figures, space):
             step.log.info("%s", line)
+        step.log.info("wrote %s", out / "audit.html")
         step.tracker.metrics(_headline(figures))
         step.tracker.artifact(out / "audit.json")
+        step.tracker.artifact(out / "audit.html")
 
 
 def _lines(figures: Mapping[str, Any], space: AttributeSpace) -> list[str]:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import diffusers
+import torch
+
 from components.step import face_detector
-from fairness_core import __version__
+from fairness_core import __version__, diffusion
 from fairness_core.attributes import AttributeSpace
 from fairness_core.classifiers import AttributeClassifier
 from fairness_core.config import Finetune
@@ -25,15 +29,14 @@ from fairness_core.portraits.models import resolve
 from fairness_core.runtime.artifacts import sha256_file, verify
 from fairness_core.runtime.distributed import World
 from fairness_core.runtime.seeds import generator
-from fairness_core.training import Models, Realism, Schedule
+from fairness_core.training import Models, Originals, Realism, Schedule
 from fairness_core.training import Settings as StepSettings
+from fairness_core.training import originals as store_code
 
 if TYPE_CHECKING:
-    import torch
-
     from components.step import Settings
 
-__all__ = ["assemble", "fingerprint", "load_realism"]
+__all__ = ["assemble", "fingerprint", "load_realism", "new_schedule", "originals_store"]
 
 MODEL_FILES = {".safetensors", ".onnx", ".json", ".txt", ".model"}
 
@@ -84,8 +87,14 @@ def assemble(
         lambda_face=section.lambda_face,
         own_face_confidence=section.own_face_confidence,
         faces=section.faces,
+        guided_gradient=section.guided_gradient,
     )
-    schedule = Schedule(
+    return parts, told, new_schedule(section, settings.seed)
+
+
+def new_schedule(section: Finetune, seed: int) -> Schedule:
+    """What the run is told."""
+    return Schedule(
         iterations=section.iterations,
         images=section.images_per_prompt,
         steps=section.steps,
@@ -95,9 +104,36 @@ def assemble(
         max_gradient_norm=section.max_gradient_norm,
         ema_decay=section.ema_decay,
         checkpoint_every=section.checkpoint_every,
-        seed=settings.seed,
+        seed=seed,
+        noise_seed=section.noise_seed,
+        noise_sets=section.noise_sets,
     )
-    return parts, told, schedule
+
+
+def originals_store(section: Finetune, base: str, stack: DiffusionStack, folder: Path) -> Originals:
+    """The store of the frozen model's latents: a part of the folder for all that decides bits.
+
+    Args:
+        section: Of the parameters.
+        base: The base model's name in the parameters.
+        stack: The model, on its device.
+        folder: Of all stores.
+    """
+    code = hashlib.sha256()
+    places = [Path(diffusion.__path__[0]).rglob("*.py"), [Path(store_code.__file__)]]
+    for source in sorted(path for found in places for path in found):
+        code.update(source.read_bytes())
+    model: dict[str, Any] = {
+        "base": _content(resolve(base)),
+        "code": code.hexdigest(),
+        "torch": torch.__version__,
+        "diffusers": diffusers.__version__,
+        "device": stack.device.type,
+    }
+    if stack.device.type == "cpu":
+        # Sums are split among threads, and rounded as they are split.
+        model["threads"] = torch.get_num_threads()
+    return Originals(folder, model, section.guidance, section.batch_size)
 
 
 def load_realism(
@@ -150,11 +186,13 @@ def fingerprint(
     }
     if finetune["lambda_face"] > 0:
         decides["bank"] = verify(bank)["files"]
-    # How often the state is saved has no influence.
-    decides["finetune"].pop("checkpoint_every")
+    # Neither how often the state is saved nor whether originals are kept has an influence.
+    for name in ("checkpoint_every", "originals"):
+        decides["finetune"].pop(name)
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
+@cache
 def _content(folder: Path) -> dict[str, str]:
     """SHA-256 of every file of a model folder that loading can read, by its path inside."""
     return {

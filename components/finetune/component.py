@@ -17,18 +17,19 @@ def finetune(
     metrics: Output[Metrics],
 ) -> None:
     """Train the adapters; a retry goes on from the last checkpoint."""
-    from components.finetune.main import main
-    from components.task import checkpoint_folder, log_figures, run_step
+    from components.finetune.launch import launch
+    from components.task import checkpoint_folder, log_figures, originals_folder, run_step
 
     read = (prompts.path, classifiers.path, bank.path)
     with checkpoint_folder(parameters, finetuned.path, *read) as checkpoints:
         run_step(
-            main,
+            launch,
             parameters,
             prompts=prompts.path,
             classifiers=classifiers.path,
             bank=bank.path,
             checkpoints=checkpoints,
+            originals=originals_folder(finetuned.path),
             output=finetuned.path,
             metrics=metrics.path,
         )

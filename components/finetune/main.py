@@ -28,6 +28,7 @@ PLACES = {
     "classifiers": "artifacts/classifiers",
     "bank": "artifacts/bank",
     "checkpoints": "artifacts/checkpoints",
+    "originals": "artifacts/originals",
     "output": "artifacts/finetune",
     "metrics": "metrics/finetune.json",
 }
@@ -46,6 +47,7 @@ def run(
     classifiers: Path,
     bank: Path,
     checkpoints: Path,
+    originals: Path,
     output: Path,
     metrics: Path,
 ) -> None:
@@ -62,10 +64,12 @@ def run(
         classifiers: Folder of ``calibrate_classifier``; its ``train`` is used.
         bank: Folder of ``build_bank``; read only where ``lambda_face`` is above 0.
         checkpoints: Where the state is kept while the run lasts.
+        originals: Where the frozen model's latents are kept from run to run; used only where
+            ``finetune.originals`` is ``stored``.
         output: Folder for weights and log.
         metrics: JSON file for the metrics.
     """
-    from components.finetune.assemble import assemble, fingerprint
+    from components.finetune.assemble import assemble, fingerprint, originals_store
     from components.finetune.prompts import training_prompts
     from fairness_core.attributes import AttributeSpace
     from fairness_core.config import Finetune
@@ -94,6 +98,9 @@ def run(
             len(set(rows.texts)),
             world.size,
         )
+        kept = None
+        if section.originals == "stored":
+            kept = originals_store(section, models["base"], parts.stack, originals)
         began = time.monotonic()
         result = train(
             parts,
@@ -105,6 +112,7 @@ def run(
             fingerprint=key,
             named=rows.named,
             targets={prompt: own.subset(section.align) for prompt, own in rows.spaces.items()},
+            originals=kept,
             on_iteration=lambda i, row: step.tracker.metrics(row, step=i),
         )
         if world.is_main:

@@ -17,8 +17,10 @@ def finish(status: PipelineTaskFinalStatus) -> None:
     from components.task import CHECKPOINTS
 
     words = ["--state", status.state, "--error", status.error_message or ""]
-    if os.environ.get(CHECKPOINTS):
-        words += ["--checkpoints", os.environ[CHECKPOINTS]]
+    # An object store forgets old ones by a rule of its own.
+    lasting = os.environ.get(CHECKPOINTS, "")
+    if lasting and "://" not in lasting:
+        words += ["--checkpoints", lasting]
     code = main(words)
     if code:
         sys.exit(code)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.report.inputs import WORLD_NOTE, Inputs, hashes_of, revision
 from components.step import Settings, arguments, execute, open_step
 
 if TYPE_CHECKING:
@@ -18,36 +17,6 @@ if TYPE_CHECKING:
 
 STEP = "report"
 MODELS = ("base", "aligned")
-WORLD_NOTE = (
-    "The world of this run is drawn: small portraits made by a program with known attributes. "
-    "Its four groups of skin tone stand in for the classes of photographic data sets. Its figures "
-    "show that the method works; they are not figures of any photographic model."
-)
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What the other steps wrote.
-
-    Attributes:
-        prompts: Folder of ``generate_prompts``.
-        classifiers: Folder of ``calibrate_classifier``.
-        finetuned: Folder of ``finetune``.
-        bundle: Folder of ``publish``.
-        base: Folder of ``generate_images`` for the base model.
-        aligned: The same for the aligned model.
-        evaluated: Folder of ``evaluate_bias``.
-        metrics: Its figures, ``evaluation.json``.
-    """
-
-    prompts: Path
-    classifiers: Path
-    finetuned: Path
-    bundle: Path
-    base: Path
-    aligned: Path
-    evaluated: Path
-    metrics: Path
 
 
 def run(
@@ -64,6 +33,7 @@ def run(
     draws: int,
     settings: Settings,
     out: Path,
+    figures: Sequence[str] = (),
 ) -> None:
     """Write ``report.html`` and ``model-card.md``; nothing is measured again.
 
@@ -80,9 +50,11 @@ def run(
         draws: Section ``gate``: draws for the worst prompt's interval.
         settings: Section ``run``.
         out: Folder to write.
+        figures: Formats in which ``figures/`` is written too, see ``write_figures``.
 
     Raises:
         ArtifactError: An input is missing or damaged.
+        ConfigError: A format that there is not.
     """
     import pandas as pd
 
@@ -97,6 +69,7 @@ def run(
         build_page,
         split_findings,
         target_facts,
+        write_figures,
     )
     from fairness_core.runtime import atomic_folder, read_json, read_table, verify, write_manifest
 
@@ -123,7 +96,7 @@ def run(
                 seed=settings.seed,
                 steps=evaluation["steps"],
                 guidance=evaluation["guidance"],
-                revision=_revision(),
+                revision=revision(),
                 more=target_facts(targets, prompts, space) | {"Face detector": models["detector"]},
             ),
             space=space,
@@ -149,7 +122,7 @@ def run(
             ),
             notes=(WORLD_NOTE,) if world == "portraits" else (),
             commands=("make demo",),
-            hashes=_hashes(inputs, use.file),
+            hashes=hashes_of(inputs, use.file),
             images_per_prompt=images_per_prompt,
         )
         card = CardFacts(
@@ -162,34 +135,12 @@ def run(
         with atomic_folder(out) as folder:
             (folder / "report.html").write_text(build_page(data), encoding="utf-8")
             (folder / "model-card.md").write_text(build_card(data, card), encoding="utf-8")
+            if figures:
+                write_figures(data, folder / "figures", figures)
             write_manifest(folder, "report")
         step.log.info("wrote %s", out / "report.html")
         step.tracker.artifact(out / "report.html")
         step.tracker.artifact(out / "model-card.md")
-
-
-def _hashes(inputs: Inputs, weights: str) -> dict[str, str]:
-    from fairness_core.runtime import sha256_file
-
-    files = {
-        "prompts": inputs.prompts / "prompts.parquet",
-        "training classifier": inputs.classifiers / "train" / "model.safetensors",
-        "audit classifier": inputs.classifiers / "audit" / "model.safetensors",
-        "bundle": inputs.bundle / weights,
-    }
-    return {name: sha256_file(path) for name, path in files.items()}
-
-
-def _revision() -> str | None:
-    """Git commit of the working directory, where it is a checkout."""
-    try:
-        found = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-            capture_output=True, text=True, check=False, timeout=10,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return found.stdout.strip() or None if found.returncode == 0 else None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -207,6 +158,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     for name, default in defaults.items():
         parser.add_argument(f"--{name}", type=Path, default=Path(default), help="read")
+    parser.add_argument(
+        "--figures",
+        action="append",
+        default=[],
+        metavar="FORMAT",
+        help="write the figures as files too: svg, pdf or png; may be repeated",
+    )
     parser.add_argument("--policy", type=Path, help="the gate's policy: print what it says")
     parser.add_argument("--out", type=Path, default=Path("artifacts/report"), help="written")
 
@@ -224,6 +182,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             inputs=Inputs(**{name: getattr(args, name) for name in defaults}),
             settings=settings,
             out=args.out,
+            figures=args.figures,
         )
 
     return execute(parser, argv, work)

@@ -102,6 +102,7 @@ class Audit(Section):
         gt=0, lt=1, description="rate of false ones among prompts said to differ from the target"
     )
     labels_per_class: int = Field(ge=1, description="labelled faces of a class for a correction")
+    pictures: int = Field(default=40, ge=0, le=200, description="pictures per prompt on its page")
 
 
 class Gate(Section):

@@ -165,6 +165,18 @@ class Finetune(Section):
     gradient_weights: Literal["exact", "reference", "unadjusted"] = Field(
         description="weight of each step's gradient"
     )
+    guided_gradient: Literal["both", "text"] = Field(
+        default="both", description="branches of guidance that get a gradient"
+    )
+    originals: Literal["sampled", "stored"] = Field(
+        default="sampled", description="the frozen model's latents: of each iteration, or kept"
+    )
+    noise_seed: Annotated[int, Field(ge=0, lt=2**63)] | None = Field(
+        default=None, description="prompts' order, noise and steps; null: run.seed"
+    )
+    noise_sets: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+        default=None, description="sets of noise of each prompt; null: new at every visit"
+    )
     guidance: Guidance
     train_text_encoder: bool = Field(description="LoRA on the text encoder")
     train_unet: bool = Field(description="LoRA on the U-Net")

@@ -61,6 +61,7 @@ def accumulate_gradient(
     indices: Sequence[int],
     scale: float,
     batch_size: int | None = None,
+    text_only: bool = False,
 ) -> None:
     """Add ``scale * sum_t w_t v^T de_t/dtheta`` to the gradients, one network call at a time.
 
@@ -82,6 +83,9 @@ def accumulate_gradient(
         indices: The steps to sum over, see ``choose_steps``.
         scale: S/K, see ``choose_steps``.
         batch_size: Images per network call (each is two rows under guidance); all when None.
+        text_only: Leave the empty-prompt branch out, which halves the calls under guidance: what
+            the empty prompt stands for is held fixed. An approximation of the sum wherever
+            something of that branch trains.
 
     Raises:
         ConfigError: Shapes that do not fit, a conditioning that is not a leaf, or nothing that
@@ -95,7 +99,7 @@ def accumulate_gradient(
                 do="pass its .leaf(), then pass the gradient on with .backward()",
             )
     check_guidance(guidance)
-    branches = _branches(stack, embedding, empty, guidance)
+    branches = _branches(stack, embedding, empty, guidance, text_only)
     for index in indices:
         timestep, inputs = trajectory.timesteps[index], trajectory.inputs[index]
         factor = float(weights[index]) * scale
@@ -111,13 +115,17 @@ def accumulate_gradient(
 
 
 def _branches(
-    stack: DiffusionStack, embedding: Conditioning, empty: Conditioning, guidance: float
+    stack: DiffusionStack,
+    embedding: Conditioning,
+    empty: Conditioning,
+    guidance: float,
+    text_only: bool,
 ) -> list[tuple[Conditioning, float]]:
     """Conditionings in which something wants a gradient, and the share of v that each gets."""
     trains = any(parameter.requires_grad for parameter in stack.network.parameters())
     mixes = stack.family.guided and guidance != 1.0
     branches = []
-    if mixes and (trains or empty.requires_grad):
+    if mixes and not text_only and (trains or empty.requires_grad):
         branches.append((empty.expand(len(embedding)), 1.0 - guidance))
     if trains or embedding.requires_grad:
         branches.append((embedding, guidance if mixes else 1.0))

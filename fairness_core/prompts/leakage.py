@@ -103,18 +103,24 @@ def _contained(catalog: pd.DataFrame) -> list[str]:
 def _alike(catalog: pd.DataFrame) -> list[str]:
     """Pairs of subjects of two splits that are the same or near."""
     rows = catalog.loc[catalog["subject"] != "", ["split", "subject"]].drop_duplicates()
-    by_length: dict[int, list[tuple[str, str, str]]] = {}
+    by_length: dict[int, list[tuple[str, tuple[str, ...], str, str]]] = {}
     for split, subject in rows.itertuples(index=False):
-        letters = "".join(subject_words(subject))
-        if letters:
-            by_length.setdefault(len(letters), []).append((letters, split, subject))
+        words = subject_words(subject)
+        if letters := "".join(words):
+            entry = (letters, tuple(sorted(words)), split, subject)
+            by_length.setdefault(len(letters), []).append(entry)
+    splits = rows["split"].unique()
+    apart = {(a, b): _apart(a, b) for a, b in itertools.product(splits, repeat=2)}
     found = []
     for length, here in sorted(by_length.items()):
         pairs = itertools.chain(
             itertools.combinations(here, 2), itertools.product(here, by_length.get(length + 1, ()))
         )
-        for (one, split, subject), (other, its_split, its_subject) in pairs:
-            rule = _rule(one, other, subject, its_subject) if _apart(split, its_split) else ""
+        for (one, key, split, subject), (other, its_key, its_split, its_subject) in pairs:
+            if not apart[split, its_split]:
+                continue
+            near = length >= NEAR_LETTERS and _one_letter_apart(one, other)
+            rule = "same" if key == its_key else "near" if near else ""
             if rule:
                 found.append(f"'{subject}' ({split}) and '{its_subject}' ({its_split}): {rule}")
     return found
@@ -124,12 +130,6 @@ def _apart(split: str, other: str) -> bool:
     """Whether two splits may share no subject: training and any, or two that are held out."""
     either = {split, other}
     return len(either) == 2 and bool(either & set(TRAINING) or either <= set(HELD_OUT))
-
-
-def _rule(one: str, other: str, subject: str, its_subject: str) -> str:
-    if subject_key(subject) == subject_key(its_subject):
-        return "same"
-    return "near" if len(one) >= NEAR_LETTERS and _one_letter_apart(one, other) else ""
 
 
 def _one_letter_apart(one: str, other: str) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from fairness_core.reporting.audit_page import AuditData, build_audit_page
 from fairness_core.reporting.card import CardFacts, build_card
 from fairness_core.reporting.data import NOT_MEASURED, Finding, ReportData, RunFacts
+from fairness_core.reporting.figures import FORMATS, write_figures
 from fairness_core.reporting.further import split_findings
 from fairness_core.reporting.gradient_curves import Band, bands, draw_bands
 from fairness_core.reporting.page import build_page
@@ -18,7 +20,9 @@ from fairness_core.reporting.tables import (
 from fairness_core.reporting.targets import target_facts
 
 __all__ = [
+    "FORMATS",
     "NOT_MEASURED",
+    "AuditData",
     "Band",
     "CardFacts",
     "Finding",
@@ -29,6 +33,7 @@ __all__ = [
     "before_after_markdown",
     "before_after_table",
     "before_after_text",
+    "build_audit_page",
     "build_card",
     "build_page",
     "draw_bands",
@@ -38,4 +43,5 @@ __all__ = [
     "side_by_side",
     "split_findings",
     "target_facts",
+    "write_figures",
 ]

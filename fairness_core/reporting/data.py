@@ -12,7 +12,7 @@ import pandas as pd
 from fairness_core.attributes import AttributeSpace
 from fairness_core.errors import ArtifactError, ConfigError, PromptError
 
-__all__ = ["MODELS", "NOT_MEASURED", "Finding", "ReportData", "RunFacts"]
+__all__ = ["MODELS", "NOT_MEASURED", "Finding", "PictureSource", "ReportData", "RunFacts"]
 
 MODELS = ("base", "aligned")
 
@@ -81,6 +81,27 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class PictureSource:
+    """Images, and what was seen in them, of one or two models.
+
+    Attributes:
+        models: Names of the models, in the order shown.
+        space: Every measured attribute.
+        images: See ``ReportData``.
+        faces: See ``ReportData``.
+        folders: See ``ReportData``.
+        shown: Pictures shown of each prompt and model, the first by index.
+    """
+
+    models: tuple[str, ...]
+    space: AttributeSpace
+    images: pd.DataFrame
+    faces: pd.DataFrame
+    folders: Mapping[str, Path]
+    shown: int
+
+
+@dataclass(frozen=True)
 class ReportData:
     """Everything that the page and the model card show; nothing is measured again.
 
@@ -135,7 +156,7 @@ class ReportData:
     notes: Sequence[str] = ()
     commands: Sequence[str] = ()
     hashes: Mapping[str, str] = field(default_factory=dict)
-    images_per_prompt: int = 8
+    images_per_prompt: int = 40
 
     def __post_init__(self) -> None:
         self.space.subset(self.aligned)
@@ -173,6 +194,12 @@ class ReportData:
                 given=sorted(str(s) for s in self.prompts["split"].unique()),
                 do="name a split that was generated and evaluated",
             )
+
+    @property
+    def pictures(self) -> PictureSource:
+        """Images and faces of both models."""
+        shown = self.images_per_prompt
+        return PictureSource(MODELS, self.space, self.images, self.faces, self.folders, shown)
 
     @property
     def shown_prompts(self) -> pd.DataFrame:

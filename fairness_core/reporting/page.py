@@ -17,8 +17,11 @@ from fairness_core.reporting.checks import (
     quality_checks,
 )
 from fairness_core.reporting.data import MODELS, ReportData
+from fairness_core.reporting.joint import joint_tables
 from fairness_core.reporting.measured import Calibration, Curve, calibrations, curves
 from fairness_core.reporting.methods import METHOD_QUALITY, method_rows_of
+from fairness_core.reporting.prompt_views import AT_ONCE, picture_data, prompt_views
+from fairness_core.reporting.robustness import robustness
 from fairness_core.reporting.summary import (
     estimate,
     gap_rows,
@@ -28,9 +31,15 @@ from fairness_core.reporting.summary import (
     percent,
 )
 from fairness_core.reporting.targets import target_text
-from fairness_core.reporting.views import bar_tables, headlines, prompt_views
+from fairness_core.reporting.views import bar_tables, headlines
 
 __all__ = ["build_page", "environment", "guidance_text"]
+
+LEAD = Markup(
+    "How a text-to-image model portrays people before and after alignment to a stated target: "
+    "shares of <em>perceived</em> attributes in generated pictures, for the base model and the "
+    "aligned model, from the same prompts and the same noise."
+)
 
 
 def build_page(data: ReportData) -> str:
@@ -42,25 +51,40 @@ def build_page(data: ReportData) -> str:
     Raises:
         ArtifactError: An image cannot be read, or the tables do not fit together.
     """
-    tables = bar_tables(data)
+    tables = bar_tables(
+        data.faces, data.shown_prompts, data.space, models=MODELS, first=data.aligned
+    )
+    views = prompt_views(data.pictures, data.shown_prompts, tables)
     methods = method_rows_of(data.evaluation, data.training)
+    robust = robustness(data.evaluation)
+    absent = {name for name, found in (("methods", methods), ("robustness", robust)) if not found}
     return environment().get_template("page.html.j2").render(
         data=data,
+        title=data.facts.title,
+        subtitle="base and aligned compared",
+        brand="Evenhand report",
+        lead=LEAD,
         facts=_facts(data),
         headlines=headlines(data),
-        prompts=prompt_views(data, tables),
+        models=MODELS,
+        prompts=views,
+        pictures=picture_data(views, data.space, MODELS),
+        at_once=AT_ONCE,
         tables=tables,
+        claims=None,
+        joint=joint_tables(data.evaluation, data.space, MODELS),
         quality=quality_checks(data.evaluation),
         named=named_checks(data.evaluation),
         planted=planted_checks(data.evaluation),
         generated=generated_accuracy(data.evaluation),
         faceless=faceless(data.evaluation),
         methods=methods,
+        robust=robust,
         method_groups=[f"{r.label.capitalize()} bias" for r in gap_rows(data.evaluation)],
         method_quality=[label for _, label in METHOD_QUALITY],
         calibrations=calibrations(data.calibration, data.space),
         curves=curves(data.training),
-        pages=[item for item in _sections() if item[0] != "methods" or methods],
+        pages=[(*item, item[0]) for item in _sections() if item[0] not in absent],
     )  # fmt: skip
 
 
@@ -85,7 +109,6 @@ def environment() -> Environment:
         "cell": _table_cell,
     }
     env.globals |= {
-        "models": MODELS,
         "share_bar": svg.share_bar,
         "gap_lane": svg.gap_lane,
         "training_curve": _training_curve,
@@ -118,6 +141,7 @@ def _sections() -> Sequence[tuple[str, str]]:
         ("pictures", "Pictures"),
         ("shares", "Shares per prompt"),
         ("quality", "Quality"),
+        ("robustness", "Robustness"),
         ("methods", "Other methods"),
         ("named", "Named attributes"),
         ("gate", "Release gate"),

@@ -84,5 +84,6 @@ def fit_square(image: Image.Image, tile: int) -> tuple[Image.Image, float, tuple
     """
     scale = tile / max(image.size)
     width, height = (max(1, round(edge * scale)) for edge in image.size)
-    fitted = image.resize((width, height), Image.Resampling.LANCZOS)
+    # Halving large pictures first costs little of their sharpness and most of the time.
+    fitted = image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
     return fitted, scale, ((tile - width) // 2, (tile - height) // 2)

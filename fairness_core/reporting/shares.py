@@ -43,7 +43,10 @@ class PromptShares:
 
 
 def prompt_shares(
-    faces: pd.DataFrame, space: AttributeSpace, attributes: Sequence[str]
+    faces: pd.DataFrame,
+    space: AttributeSpace,
+    attributes: Sequence[str],
+    models: Sequence[str] = MODELS,
 ) -> dict[str, dict[str, PromptShares]]:
     """Shares of every class or cell, by model and then by prompt id.
 
@@ -51,6 +54,7 @@ def prompt_shares(
         faces: One row per image: prompt_id, model, present and each attribute's class name.
         space: Gives classes and targets; several attributes have the independent joint target.
         attributes: The attributes to count; several are counted jointly.
+        models: Models to count, each on its own.
 
     Raises:
         ArtifactError: A class name that the space does not have.
@@ -58,7 +62,7 @@ def prompt_shares(
     """
     target = space.subset(attributes).cell_target
     result: dict[str, dict[str, PromptShares]] = {}
-    for model in MODELS:
+    for model in models:
         counted = count_faces(faces[faces["model"] == model], space, attributes)
         totals = counted.counts.sum(axis=1)
         low, high = wilson(counted.counts, totals[:, None])

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fairness_core.reporting.summary import Estimate
 
-__all__ = ["curve", "element", "gap_lane", "reliability_diagram", "share_bar"]
+__all__ = ["curve", "element", "gap_lane", "reliability_diagram", "share_bar", "ticks"]
 
 
 def element(name: str, *children: str, **attributes: str | float) -> Markup:
@@ -80,13 +80,14 @@ def gap_lane(model: str, item: Estimate, floor: float | None, limit: float) -> M
     return element("svg", *parts, class_="lane", width="100%", height="28", aria_hidden="true")
 
 
-def _ticks(top: float, bottom: float = 0.0, wanted: int = 4) -> NDArray[np.float64]:
+def ticks(top: float, bottom: float = 0.0, wanted: int = 4) -> NDArray[np.float64]:
+    """Round values of an axis between two ends, about as many as wanted."""
     raw = (top - bottom) / wanted
     power = 10.0 ** np.floor(np.log10(raw))
     step = min((s * power for s in (1, 2, 2.5, 5, 10)), key=lambda s: abs(s - raw))
     start = np.ceil(bottom / step - 1e-9)
-    ticks: NDArray[np.float64] = np.arange(start, np.floor(top / step + 1e-9) + 1) * step
-    return ticks
+    found: NDArray[np.float64] = np.arange(start, np.floor(top / step + 1e-9) + 1) * step
+    return found
 
 
 def curve(x: ArrayLike, y: ArrayLike, *, label: str, smooth: int = 1) -> Markup:
@@ -115,7 +116,7 @@ def curve(x: ArrayLike, y: ArrayLike, *, label: str, smooth: int = 1) -> Markup:
         return " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(xs, ys, strict=True))
 
     parts = []
-    for tick in _ticks(high, low):
+    for tick in ticks(high, low):
         y_at = float(8 + (high - tick) / (high - low) * (height - bottom - 8))
         parts.append(element("line", class_="grid", x1=left, x2=width - 8, y1=y_at, y2=y_at))
         parts.append(element("text", f"{tick + 0.0:g}", x=left - 6, y=y_at + 4, text_anchor="end"))

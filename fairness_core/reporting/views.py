@@ -1,4 +1,4 @@
-"""What the page's sections show: headline biases, tables of bars, prompts with pictures."""
+"""What the page's sections show: headline biases, mean shares, tables of bars per prompt."""
 
 from __future__ import annotations
 
@@ -8,56 +8,58 @@ from typing import Any
 
 import pandas as pd
 
+from fairness_core.attributes import AttributeSpace
 from fairness_core.reporting.data import ReportData
-from fairness_core.reporting.grids import Sheet, sheet
 from fairness_core.reporting.shares import PromptShares, prompt_shares
 from fairness_core.reporting.summary import GapRow, gap_rows, label_of
 
-__all__ = [
-    "BarRow",
-    "BarTable",
-    "Headline",
-    "PromptView",
-    "bar_tables",
-    "headlines",
-    "prompt_views",
-]
-
-OPEN_PROMPTS = 4
-
-
-@dataclass(frozen=True)
-class PromptView:
-    """One prompt of the grids: its pictures and the gaps that its line states."""
-
-    prompt_id: str
-    subject: str
-    prompt: str
-    sheet: Sheet
-    gaps: tuple[tuple[str, float | None, float | None], ...]
-    opened: bool
+__all__ = ["BarRow", "BarTable", "Headline", "bar_tables", "headlines", "records_of", "subject_of"]
 
 
 @dataclass(frozen=True)
 class BarRow:
-    """One prompt of a table of bars."""
+    """One prompt of a table of bars.
+
+    Attributes:
+        prompt_id: Its id.
+        subject: Its short name.
+        prompt: Its text.
+        shares: By model, in the page's order.
+    """
 
     prompt_id: str
     subject: str
     prompt: str
-    base: PromptShares
-    aligned: PromptShares
+    shares: Mapping[str, PromptShares]
+
+    @property
+    def misses(self) -> bool:
+        """Whether an interval of the last model leaves out the target of its class."""
+        last = list(self.shares.values())[-1]
+        return any(
+            share.estimate.low is not None
+            and share.estimate.high is not None
+            and not share.estimate.low <= share.target <= share.estimate.high
+            for share in last.classes
+        )
+
+    @property
+    def change(self) -> float | None:
+        """Gap of the last model minus that of the first."""
+        gaps = [shares.gap for shares in self.shares.values()]
+        return None if gaps[0] is None or gaps[-1] is None else gaps[-1] - gaps[0]
 
 
 @dataclass(frozen=True)
 class BarTable:
-    """Bars of one attribute, or of several jointly, ordered by the base's gap.
+    """Bars of one attribute, or of several jointly, ordered by the first model's gap.
 
     Attributes:
         key: Name that is unique on the page.
         label: Heading.
         shown: How many classes have a bar: of two classes only the first, as the other is the rest.
         opened: Whether the table is unfolded at first.
+        rows: One for each prompt.
     """
 
     key: str
@@ -107,73 +109,68 @@ def headlines(data: ReportData) -> list[Headline]:
     return sorted(result, key=lambda headline: not headline.trained)
 
 
-def bar_tables(data: ReportData) -> list[BarTable]:
-    """A table per attribute, the aligned ones first, and one of the aligned attributes jointly.
+def bar_tables(
+    faces: pd.DataFrame,
+    prompts: pd.DataFrame,
+    space: AttributeSpace,
+    *,
+    models: Sequence[str],
+    first: Sequence[str],
+) -> list[BarTable]:
+    """A table per attribute, those of ``first`` first and unfolded, and one of these jointly.
+
+    Args:
+        faces: Faces of these prompts and models.
+        prompts: Columns prompt_id, prompt and subject.
+        space: The measured attributes.
+        models: In the order shown.
+        first: Attributes that the page is mainly about.
 
     Raises:
         ArtifactError: A face has a class that the space does not have.
     """
-    faces = data.faces[data.faces["prompt_id"].isin(data.shown_prompts["prompt_id"])]
-    names = sorted(data.space.names, key=lambda name: name not in data.aligned)
+    faces = faces[faces["prompt_id"].isin(prompts["prompt_id"])]
+    names = sorted(space.names, key=lambda name: name not in first)
     groups: list[tuple[str, ...]] = [(name,) for name in names]
-    if len(data.aligned) > 1:
-        groups.append(tuple(data.aligned))
+    if len(first) > 1:
+        groups.append(tuple(first))
     tables = []
     for group in groups:
-        shares = prompt_shares(faces, data.space, group)
+        found = prompt_shares(faces, space, group, models)
         rows = [
-            BarRow(p["prompt_id"], _subject(p), str(p["prompt"]), base, aligned)
-            for p in _records(data)
-            if (base := shares["base"].get(p["prompt_id"])) is not None
-            and (aligned := shares["aligned"].get(p["prompt_id"])) is not None
+            BarRow(
+                p["prompt_id"],
+                subject_of(p),
+                str(p["prompt"]),
+                {model: found[model][p["prompt_id"]] for model in models},
+            )
+            for p in records_of(prompts)
+            if all(p["prompt_id"] in found[model] for model in models)
         ]
-        rows.sort(key=lambda row: -1.0 if row.base.gap is None else row.base.gap, reverse=True)
-        classes = data.space.subset(group).n_cells
+        rows.sort(key=lambda row: _or_least(row.shares[models[0]].gap), reverse=True)
+        classes = space.subset(group).n_cells
         tables.append(
             BarTable(
                 key="-x-".join(group),
                 label=label_of("_x_".join(group)),
                 shown=1 if classes == 2 else classes,
-                opened=len(group) == 1 and group[0] in data.aligned,
+                opened=len(group) == 1 and group[0] in first,
                 rows=tuple(rows),
             )
         )
     return tables
 
 
-def prompt_views(data: ReportData, tables: Sequence[BarTable]) -> list[PromptView]:
-    """Prompts with pictures, ordered by the base's gap in the first aligned attribute."""
-    aligned = [table for table in tables if table.opened] or list(tables[:1])
-    gaps = {
-        table.label: {row.prompt_id: (row.base.gap, row.aligned.gap) for row in table.rows}
-        for table in aligned
-    }
-    places = {row.prompt_id: k for k, row in enumerate(aligned[0].rows)}
-    pictured = set(data.images["prompt_id"])
-    records = [
-        row for row in _records(data) if row["prompt_id"] in pictured and row["prompt_id"] in places
-    ]
-    records.sort(key=lambda row: places[row["prompt_id"]])
-    return [
-        PromptView(
-            prompt_id=str(row["prompt_id"]),
-            subject=_subject(row),
-            prompt=str(row["prompt"]),
-            sheet=sheet(data, row["prompt_id"]),
-            gaps=tuple((label, *of[row["prompt_id"]]) for label, of in gaps.items()),
-            opened=k < OPEN_PROMPTS,
-        )
-        for k, row in enumerate(records)
-    ]
+def _or_least(gap: float | None) -> float:
+    return -1.0 if gap is None else gap
 
 
-def _records(data: ReportData) -> list[dict[str, Any]]:
-    return [
-        {str(key): value for key, value in row.items()}
-        for row in data.shown_prompts.to_dict("records")
-    ]
+def records_of(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as dictionaries, in order."""
+    return [{str(k): value for k, value in row.items()} for row in table.to_dict("records")]
 
 
-def _subject(row: Mapping[str, Any]) -> str:
-    subject = row["subject"]
-    return str(row["prompt"] if pd.isna(subject) or not subject else subject)
+def subject_of(row: Mapping[str, Any]) -> str:
+    """A prompt's short name; its text where it has none."""
+    subject = row.get("subject")
+    return str(row["prompt"] if subject is None or pd.isna(subject) or not subject else subject)

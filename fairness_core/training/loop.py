@@ -18,13 +18,15 @@ from fairness_core.diffusion import tokenize
 from fairness_core.errors import ArtifactError, ConfigError, FaceError, ModelError, PromptError
 from fairness_core.runtime.distributed import World
 from fairness_core.runtime.logs import get_logger, progress
-from fairness_core.runtime.seeds import generator, image_noise
+from fairness_core.runtime.seeds import generator
 from fairness_core.training.checkpoint import newest_checkpoint, save_checkpoint
+from fairness_core.training.originals import Originals
 from fairness_core.training.parts import Models, Schedule, Settings, StepResult
+from fairness_core.training.plan import plan_batch
 from fairness_core.training.state import TrainingState
 from fairness_core.training.step import training_step
 
-__all__ = ["Finetuned", "finetune", "prompt_of_iteration"]
+__all__ = ["Finetuned", "finetune"]
 
 # Consecutive iterations without a single face after which a run cannot be learning anything.
 FACELESS_LIMIT = 20
@@ -48,16 +50,6 @@ class Finetuned:
     log: pd.DataFrame
 
 
-def prompt_of_iteration(prompts: Sequence[str], iteration: int, seed: int) -> str:
-    """Prompts in a new random order in each pass over them; depends on nothing else.
-
-    A prompt that is listed several times is visited as often in each pass.
-    """
-    passes, place = divmod(iteration, len(prompts))
-    order = torch.randperm(len(prompts), generator=generator("finetune-order", seed, passes))
-    return prompts[int(order[place])]
-
-
 def finetune(
     models: Models,
     settings: Settings,
@@ -69,6 +61,7 @@ def finetune(
     fingerprint: str,
     named: Mapping[str, Collection[str]] = MappingProxyType({}),
     targets: Mapping[str, AttributeSpace] = MappingProxyType({}),
+    originals: Originals | None = None,
     on_iteration: OnIteration | None = None,
 ) -> Finetuned:
     """Train the stack's adapters, going on from the newest checkpoint of the same run.
@@ -84,6 +77,7 @@ def finetune(
         named: Prompts that ask for classes, and the attributes asked for: these are held, not
             aligned.
         targets: Prompts with targets of their own, and the aligned attributes with these.
+        originals: Store of the frozen model's latents; None: they are sampled in every iteration.
         on_iteration: Called with each iteration's number and row, the resumed ones too.
 
     Raises:
@@ -115,9 +109,21 @@ def finetune(
         began, calls = time.perf_counter(), models.stack.calls
         calls.reset()
         state.clear_gradient()
-        prompt = prompt_of_iteration(prompts, iteration, schedule.seed)
-        told = replace(settings, space=targets.get(prompt, settings.space))
-        result = _iterate(models, told, schedule, world, prompt, named.get(prompt, ()), iteration)
+        batch = plan_batch(prompts, iteration, schedule, world.shard(schedule.images))
+        told = replace(settings, space=targets.get(batch.prompt, settings.space))
+        names = ("finetune", schedule.seed, iteration)
+        result = training_step(
+            models,
+            told,
+            world,
+            prompt=batch.prompt,
+            named=named.get(batch.prompt, ()),
+            noise=batch.noise(models.stack.latent_shape),
+            steps=batch.steps,
+            targets_from=generator("targets", *names),
+            steps_from=generator("gradient-steps", *names),
+            originals=None if originals is None else originals.latents(models.stack, batch),
+        )
         norm = state.gradient_norm()
         _check_finite(iteration, result.losses["total"], norm)
         if result.faces:
@@ -143,38 +149,6 @@ def finetune(
             )
     last = state.checkpoint()
     return Finetuned(dict(last.weights), dict(last.average), last.log)
-
-
-def _iterate(
-    models: Models,
-    settings: Settings,
-    schedule: Schedule,
-    world: World,
-    prompt: str,
-    named: Collection[str],
-    iteration: int,
-) -> StepResult:
-    names = ("finetune", schedule.seed, iteration)
-    low, high = schedule.steps
-    drawn = torch.randint(low, high + 1, (1,), generator=generator("sampling-steps", *names))
-    local = world.shard(schedule.images)
-    noise = image_noise(
-        f"finetune-{schedule.seed}-{iteration}",
-        [prompt] * len(local),
-        list(local),
-        models.stack.latent_shape,
-    )
-    return training_step(
-        models,
-        settings,
-        world,
-        prompt=prompt,
-        named=named,
-        noise=noise,
-        steps=int(drawn),
-        targets_from=generator("targets", *names),
-        steps_from=generator("gradient-steps", *names),
-    )
 
 
 def _row(iteration: int, result: StepResult, norm: float, seconds: float) -> dict[str, float]:

@@ -50,6 +50,8 @@ class Settings:
         own_face_confidence: The original's own face is the target of the realism loss where the
             original is of the target class with at least this probability.
         faces: ``largest``: one face of each image counts; ``all``: every face does.
+        guided_gradient: ``both`` branches of guidance, or ``text`` alone: half the network calls
+            of the gradient, the empty prompt's embedding held fixed.
     """
 
     space: AttributeSpace
@@ -65,6 +67,7 @@ class Settings:
     lambda_face: float = 0.0
     own_face_confidence: float = 0.9
     faces: Literal["largest", "all"] = "largest"
+    guided_gradient: Literal["both", "text"] = "both"
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,10 @@ class Schedule:
         ema_decay: Of the moving average.
         checkpoint_every: Iterations between checkpoints.
         seed: Enters every random stream.
+        noise_seed: Enters the prompts' order, the images' noise and the numbers of steps in place
+            of ``seed``, so that runs can share them, and the originals; None: ``seed``.
+        noise_sets: Sets of noise and number of steps of each prompt, taken in turn by its visits;
+            None: new ones at every visit.
     """
 
     iterations: int
@@ -94,6 +101,8 @@ class Schedule:
     ema_decay: float
     checkpoint_every: int
     seed: int
+    noise_seed: int | None = None
+    noise_sets: int | None = None
 
 
 @dataclass(frozen=True)

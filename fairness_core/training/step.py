@@ -16,7 +16,6 @@ from fairness_core.diffusion import (
     accumulate_gradient,
     choose_steps,
     decode,
-    disabled,
     encode_prompts,
     sample,
     soft_tokens,
@@ -25,6 +24,7 @@ from fairness_core.diffusion import (
 )
 from fairness_core.runtime.distributed import World
 from fairness_core.training.cotangent import loss_gradient
+from fairness_core.training.originals import original_latents
 from fairness_core.training.parts import Models, Settings, StepResult
 from fairness_core.training.perceive import Count, count_batch, counterparts, perceive
 from fairness_core.types import Targets
@@ -43,18 +43,10 @@ def original_images(
     batch_size: int | None = None,
 ) -> Float[Tensor, "n 3 y x"]:
     """o_i: the frozen model's images of the prompt from this noise, about [-1, 1]."""
-    with disabled(models.stack):
-        states = encode_prompts(models.stack, [prompt, ""])
-        trajectory = sample(
-            models.stack,
-            noise,
-            states[:1].expand(len(noise)),
-            states[1:],
-            guidance=guidance,
-            steps=steps,
-            batch_size=batch_size,
-        )
-        return _decode_all(models.stack, trajectory.final, batch_size)
+    latents = original_latents(
+        models.stack, prompt, noise, steps=steps, guidance=guidance, batch_size=batch_size
+    )
+    return _decode_all(models.stack, latents, batch_size)
 
 
 def training_step(
@@ -67,7 +59,7 @@ def training_step(
     steps: int,
     targets_from: torch.Generator,
     steps_from: torch.Generator,
-    originals: Float[Tensor, "n 3 y x"] | None = None,
+    originals: Float[Tensor, "n c h w"] | None = None,
     named: Collection[str] = (),
 ) -> StepResult:
     """Add one iteration's adjusted gradient to the adapters' ``.grad``, summed over processes.
@@ -81,7 +73,7 @@ def training_step(
         steps: Sampling steps S.
         targets_from: Source of sampled joint targets; the same on every process.
         steps_from: Source of the K chosen steps; the same on every process.
-        originals: The frozen model's images of these rows, if they are stored; sampled otherwise.
+        originals: The frozen model's latents of these rows, if they are stored; sampled otherwise.
         named: Attributes that the prompt itself asks a class of ("a female doctor"): their target
             is the class of the frozen model's image, so that the prompt stays as it was.
 
@@ -94,7 +86,8 @@ def training_step(
     # 1. sample, keeping the trajectory
     states = encode_prompts(stack, [prompt, ""])
     # Soft tokens stand in no empty prompt, whose branch then needs no backward pass.
-    in_both = stack.family.empty_learns and soft_tokens(stack) is None
+    text_only = settings.guided_gradient == "text"
+    in_both = stack.family.empty_learns and soft_tokens(stack) is None and not text_only
     text, empty = states[:1].leaf(n), states[1:].leaf(trains=in_both)
     trajectory = sample(
         stack,
@@ -113,18 +106,16 @@ def training_step(
         every=settings.faces == "all",
     )
     if originals is None:
-        originals = original_images(
-            models,
+        originals = original_latents(
+            stack,
             prompt,
             noise,
             steps=steps,
             guidance=settings.guidance,
             batch_size=settings.batch_size,
         )
-    originals = originals.to(device)
-    originally = perceive(
-        originals, models.detector, models.classifier, every=settings.faces == "all"
-    )
+    was = _decode_all(stack, originals.to(device), settings.batch_size)
+    originally = perceive(was, models.detector, models.classifier, every=settings.faces == "all")
     if settings.faces == "all":
         originally = counterparts(seen, originally)
     # 3. align targets over every process's faces
@@ -144,9 +135,9 @@ def training_step(
             generator=targets_from,
         )
     for name in (name for name in settings.space.names if name in named):
-        was = world.gather_rows(originally.probabilities[name]).cpu()
+        before = world.gather_rows(originally.probabilities[name]).cpu()
         both = present & world.gather_rows(originally.faces.present).cpu()
-        targets[name] = held_targets(was, both, confidence=settings.confidence)
+        targets[name] = held_targets(before, both, confidence=settings.confidence)
     # 4. loss, and its cotangent v = dL/dz_0
     count = count_batch(seen, n, world)
     local = {name: take_rows(t, count.rows) for name, t in targets.items()}
@@ -155,7 +146,7 @@ def training_step(
         settings,
         trajectory.final,
         seen,
-        originals,
+        was,
         originally,
         local,
         n_faces=int(present.sum()),
@@ -175,6 +166,7 @@ def training_step(
         indices=indices,
         scale=scale,
         batch_size=settings.batch_size,
+        text_only=text_only,
     )
     states.backward([text, empty])
     world.sum_([_gradient(parameter) for parameter in trainable(stack).values()])

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
-import subprocess
 import threading
-import time
 import urllib.error
 import urllib.request
 
@@ -19,6 +16,7 @@ from components.label.server import LabelServer
 from fairness_core.attributes import AttributeSpace
 from fairness_core.errors import ArtifactError
 from fairness_core.evaluation import read_labels, write_png
+from tests.helpers.browser import Browser, needs_chromium
 
 SPACE = AttributeSpace.from_mapping(
     {"gender": {"classes": ["female", "male"]}, "age": {"classes": ["young", "old"]}}
@@ -127,58 +125,8 @@ def test_unsound_sheets_are_refused(tmp_path, text, problem):
         read_labels(tmp_path / "none.csv", SPACE)
 
 
-class Browser:
-    """Headless Chromium, driven over its debugging socket."""
-
-    def __init__(self, profile):
-        self.process = subprocess.Popen(
-            [
-                shutil.which("chromium"), "--headless=new", "--no-sandbox", "--disable-gpu",
-                "--remote-debugging-port=0", "--remote-allow-origins=*",
-                "--disable-background-networking", f"--user-data-dir={profile}", "about:blank",
-            ],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        found = profile / "DevToolsActivePort"
-        self.wait(lambda: found.is_file() and len(found.read_text().splitlines()) == 2)
-        port = found.read_text().splitlines()[0]
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json", timeout=10) as reply:
-            page = next(target for target in json.load(reply) if target["type"] == "page")
-        websocket = pytest.importorskip("websocket")
-        self.socket = websocket.create_connection(page["webSocketDebuggerUrl"], timeout=30)
-        self.sent = 0
-
-    @staticmethod
-    def wait(ready, seconds=60):
-        end = time.monotonic() + seconds
-        while not ready():
-            assert time.monotonic() < end, "the browser did not come so far"
-            time.sleep(0.02)
-
-    def call(self, method, **parameters):
-        self.sent += 1
-        self.socket.send(json.dumps({"id": self.sent, "method": method, "params": parameters}))
-        while (reply := json.loads(self.socket.recv())).get("id") != self.sent:
-            pass
-        return reply["result"]
-
-    def text(self):
-        code = "document.body ? document.body.innerText : ''"
-        return self.call("Runtime.evaluate", expression=code)["result"]["value"]
-
-    def press(self, *keys):
-        for key in keys:
-            self.call("Input.dispatchKeyEvent", type="keyDown", key=key)
-            self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
-
-    def close(self):
-        self.socket.close()
-        self.process.terminate()
-        self.process.wait(20)
-
-
 @pytest.mark.integration
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no Chromium here")
+@needs_chromium
 def test_a_person_labels_with_the_keyboard_alone(folder, served, tmp_path):
     browser = Browser(tmp_path / "profile")
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -105,6 +106,15 @@ def test_addresses_and_tokens(fake, monkeypatch):
     monkeypatch.setenv("EVENHAND_KFP_TOKEN", TOKEN)
     fake.stored["runs"].append({"run_id": "r", "display_name": "x", "state": "RUNNING"})
     assert Cluster(Endpoint(timeout=1)).status("r") == ("RUNNING", [])
+
+
+def test_a_pods_own_token_is_taken(fake, monkeypatch, tmp_path):
+    fake.stored["runs"].append({"run_id": "r", "display_name": "x", "state": "RUNNING"})
+    monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(tmp_path / "token"))
+    with pytest.raises(ConfigError, match="The pod's token for Kubeflow cannot be read"):
+        Cluster(Endpoint(fake.url, timeout=1))
+    (tmp_path / "token").write_text(f"{TOKEN}\n")
+    assert Cluster(Endpoint(fake.url, timeout=1)).status("r") == ("RUNNING", [])
 
 
 def test_a_server_that_is_not_there(fake):
@@ -227,6 +237,15 @@ def test_untraceable_runs_are_refused_unless_told(fake, checkout):
     assert fake.asked == []
     submit(fake, "--allow-dirty", "--allow-unpinned", "--image-cpu", "a:latest")
     assert "git.dirty: true" in fake.stored["runs"][0]["description"]
+
+
+def test_inside_an_image_the_commit_is_the_images(fake, checkout, monkeypatch):
+    shutil.rmtree(checkout / ".git")
+    with pytest.raises(ConfigError, match="git does not know this folder"):
+        submit(fake)
+    monkeypatch.setenv("EVENHAND_REVISION", "0123456789abcdef0123456789abcdef01234567")
+    submit(fake)
+    assert "git: 0123456789abcdef" in fake.stored["runs"][0]["description"]
 
 
 def test_a_platforms_mlflow_run_is_kept_and_reaches_the_steps(fake, checkout, monkeypatch):

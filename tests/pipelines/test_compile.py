@@ -122,12 +122,64 @@ def test_training_is_placed_on_gpus_and_kept_safe(documents):
     shared = {"volumeName": "shm", "mountPath": "/dev/shm", "medium": "Memory", "sizeLimit": "16Gi"}
     assert placed["emptyDirMounts"] == [shared]
     assert placed["securityContext"]["runAsUser"] == "10001"
-    assert placed["podMetadata"]["labels"] == {"kueue.x-k8s.io/queue-name": "evenhand"}
+    assert placed["podMetadata"]["labels"] == {
+        "app.kubernetes.io/part-of": "evenhand",
+        "evenhand.dev/step": "finetune",
+        "kueue.x-k8s.io/queue-name": "evenhand",
+    }
     assert placed["secretAsEnv"][0]["secretName"] == "evenhand-credentials"
     assert placed["pvcMount"][0]["mountPath"] == "/workspace"
     task = spec["components"]["comp-exit-handler-1"]["dag"]["tasks"]["finetune"]
     assert task["retryPolicy"]["maxRetryCount"] == 10
     assert task["retryPolicy"]["backoffFactor"] == 2
+
+
+def executors(placement, tmp_path):
+    out = tmp_path / "placed.yaml"
+    compile_pipeline("align-and-evaluate", out, placement)
+    spec, platform = read_compiled(out)
+    containers = spec["deploymentSpec"]["executors"]
+    return containers, platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+
+
+def variables(container):
+    return {one["name"]: one["value"] for one in container["env"]}
+
+
+def test_several_gpus_in_one_pod(tmp_path):
+    cluster = Cluster(
+        gpu_type="a100", gpu_label="karpenter.k8s.aws/instance-gpu-name", capacity="spot",
+        checkpoints="s3://bucket/checkpoints",
+    )  # fmt: skip
+    containers, placed = executors(Placement("gpu", IMAGES, cluster, gpus=4), tmp_path)
+    training = containers["exec-finetune"]["container"]
+    assert training["resources"]["accelerator"]["resourceCount"] == "4"
+    assert training["resources"]["resourceCpuLimit"] == "32"
+    assert training["resources"]["resourceMemoryLimit"] == "256Gi"
+    assert variables(training)["EVENHAND_PROCESSES"] == "4"
+    assert variables(training)["EVENHAND_CHECKPOINTS"] == "s3://bucket/checkpoints"
+    others = containers["exec-generate-images"]["container"]
+    assert others["resources"]["accelerator"]["resourceCount"] == "1"
+    assert "EVENHAND_PROCESSES" not in variables(others)
+    assert placed["exec-finetune"]["nodeSelector"]["labels"] == {
+        "evenhand.dev/pool": "gpu",
+        "evenhand.dev/capacity": "spot",
+        "karpenter.k8s.aws/instance-gpu-name": "a100",
+    }
+
+
+def test_several_nodes_are_followed_from_a_small_pod(tmp_path):
+    containers, placed = executors(Placement("gpu", IMAGES, gpus=8, nodes=2), tmp_path)
+    follower = containers["exec-finetune"]["container"]
+    assert follower["image"] == IMAGES.cpu
+    assert "accelerator" not in follower["resources"]
+    plan = json.loads(variables(follower)["EVENHAND_TRAINJOB"])
+    assert (plan["nodes"], plan["gpus"], plan["image"]) == (2, 8, IMAGES.gpu)
+    assert "nodeSelector" not in placed["exec-finetune"]
+    assert placed["exec-finetune"]["activeDeadlineSeconds"] == str(plan["seconds"])
+    paths = {one["name"]: one["fieldPath"] for one in placed["exec-finetune"]["fieldPathAsEnv"]}
+    assert paths["EVENHAND_RUN"] == "metadata.labels['pipeline/runid']"
+    assert "EVENHAND_TRAINJOB" not in variables(containers["exec-publish"]["container"])
 
 
 def test_steps_without_gpus_stay_off_the_gpu_pool(documents):

@@ -24,14 +24,13 @@ from fairness_core.config import load
 from fairness_core.errors import ArtifactError
 from pipelines.compile import arguments, given_inputs, given_policy
 from pipelines.lint import read_compiled
-from pipelines.local_run import (
-    SOURCES,
+from pipelines.local_results import (
     Expected,
     collect_results,
     expected_tasks,
     missing_outputs,
-    run_here,
 )
+from pipelines.local_run import SOURCES, run_here
 from tests.components.conftest import CATALOG
 from tests.helpers.tiny_world import write_params
 from tests.pipelines.warm import warm_python
@@ -95,7 +94,7 @@ def piped(plain, tmp_path_factory):
     warm = warm_python(tmp_path_factory.mktemp("warm"), SOURCES)
     with warm as program, pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "executable", str(program))
-        tree = run_here("align-and-evaluate", given, out, runner="subprocess", shards=SHARDS)
+        tree = run_here("align-and-evaluate", given, out, shards=SHARDS)
     return out, tree
 
 
@@ -213,7 +212,7 @@ def test_a_step_that_fails_ends_the_run_with_its_own_message(plain, tmp_path, ca
     prompts["generate_prompts"]["world"] = "nowhere.csv"
     given["generate_prompts_parameters"] = json.dumps(prompts)
     with pytest.raises(ArtifactError, match="The pipeline failed.*generate-prompts"):
-        run_here("audit-only", given, tmp_path, runner="subprocess", shards=1)
+        run_here("audit-only", given, tmp_path, shards=1)
     printed = capfd.readouterr().out
     assert "error: " in printed
     assert "nowhere.csv" in printed

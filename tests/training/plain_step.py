@@ -28,13 +28,14 @@ def plain_gradient(
     *,
     factors: Sequence[float] | None = None,
     named: Sequence[str] = (),
+    hold_empty: bool = False,
 ) -> tuple[dict[str, Tensor], float]:
     """Gradient of every adapter weight, and the loss.
 
     ``factors`` multiply the gradient of each sampling step. Attributes that are ``named`` keep the
-    originals' classes.
+    originals' classes. With ``hold_empty`` no gradient passes through the empty prompt.
     """
-    images = _images(models, settings, prompt, noise, steps, factors)
+    images = _images(models, settings, prompt, noise, steps, factors, hold_empty=hold_empty)
     with torch.no_grad(), disabled(models.stack):
         originals = _images(models, settings, prompt, noise, steps)
     faces, _, probabilities = _judge(models, images.detach())
@@ -91,6 +92,8 @@ def _images(
     noise: Tensor,
     steps: int,
     factors: Sequence[float] | None = None,
+    *,
+    hold_empty: bool = False,
 ) -> Tensor:
     stack = models.stack
     states = encode_prompts(stack, [prompt, ""])
@@ -98,7 +101,7 @@ def _images(
         stack,
         noise,
         states[:1].expand(len(noise)),
-        states[1:],
+        states[1:].detach() if hold_empty else states[1:],
         guidance=settings.guidance,
         steps=steps,
         factors=factors,

@@ -15,7 +15,14 @@ from fairness_core.diffusion import (
     trainable,
 )
 from fairness_core.runtime.distributed import World
-from fairness_core.training import Models, Settings, StepResult, original_images, training_step
+from fairness_core.training import (
+    Models,
+    Settings,
+    StepResult,
+    original_images,
+    original_latents,
+    training_step,
+)
 from tests.helpers.close import EXACT, FLOAT32, GRADIENT, Tolerance, assert_close
 from tests.helpers.tiny_world import (
     BrightSpot,
@@ -203,8 +210,8 @@ def test_given_originals_are_those_it_would_sample(tiny_world: TinyWorld, alone:
         models = tiny_models(tiny_world)
         noise, options = make_noise(models, 3), {}
         if given:
-            options["originals"] = original_images(
-                models, PROMPT, noise, steps=STEPS, guidance=3.0, batch_size=8
+            options["originals"] = original_latents(
+                models.stack, PROMPT, noise, steps=STEPS, guidance=3.0, batch_size=8
             )
         outcomes.append(run_step(models, tiny_settings(), alone, noise, **options))
     assert outcomes[0][0] == outcomes[1][0]
@@ -233,13 +240,17 @@ def test_originals_are_the_frozen_models_and_leave_the_adapters_alone(
 
 
 @pytest.mark.parametrize(
-    ("part", "chosen", "stored", "forwards", "backwards"),
+    ("part", "chosen", "stored", "branches", "forwards", "backwards"),
     [
-        ("text encoder", None, False, 126, 42),
-        ("U-Net", None, False, 126, 42),
-        ("text encoder", 5, False, 94, 10),
-        ("both", 5, True, 52, 10),
-        ("soft tokens", 5, False, 89, 5),
+        ("text encoder", None, False, "both", 126, 42),
+        ("U-Net", None, False, "both", 126, 42),
+        ("text encoder", 5, False, "both", 94, 10),
+        ("both", 5, True, "both", 52, 10),
+        ("soft tokens", 5, False, "both", 89, 5),
+        ("text encoder", 5, False, "text", 89, 5),
+        ("both", 5, True, "text", 47, 5),
+        ("U-Net", None, False, "text", 105, 21),
+        ("soft tokens", 5, True, "text", 47, 5),
     ],
 )
 def test_network_calls_are_those_of_the_table(
@@ -248,6 +259,7 @@ def test_network_calls_are_those_of_the_table(
     part: str,
     chosen: int | None,
     stored: bool,
+    branches: str,
     forwards: int,
     backwards: int,
 ) -> None:
@@ -260,11 +272,23 @@ def test_network_calls_are_those_of_the_table(
     noise = make_noise(models, 2)
     options: dict[str, Any] = {"steps": 21}
     if stored:
-        options["originals"] = torch.zeros(2, 3, 32, 32)
+        options["originals"] = torch.zeros_like(noise)
     models.stack.calls.reset()
-    run_step(models, tiny_settings(gradient_steps=chosen), alone, noise, **options)
+    settings = tiny_settings(gradient_steps=chosen, guided_gradient=branches)
+    run_step(models, settings, alone, noise, **options)
     assert models.stack.calls.forwards / 2 == forwards
     assert models.stack.calls.backwards / 2 == backwards
+
+
+def test_the_text_branch_holds_the_empty_prompt_fixed(tiny_world: TinyWorld, alone: World) -> None:
+    """As a plain graph does in which the empty prompt's embedding is a constant."""
+    models = tiny_models(tiny_world, double=True)
+    settings = tiny_settings(gradient_weights="unadjusted", guided_gradient="text")
+    noise = make_noise(models, 3)
+    expected, loss = plain_gradient(models, settings, PROMPT, noise, STEPS, hold_empty=True)
+    result, gradient = run_step(models, settings, alone, noise)
+    assert_same_gradient(gradient, expected, GRADIENT)
+    assert_close(result.losses["total"], loss, FLOAT32)
 
 
 def test_gradients_add_up(tiny_world: TinyWorld, alone: World) -> None:

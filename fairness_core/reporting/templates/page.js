@@ -4,10 +4,12 @@
   const byId = (id) => document.getElementById(id);
   const grids = byId("grids");
   const filter = byId("filter");
+  const which = byId("which");
   const order = byId("order");
   const unfold = byId("unfold");
   const found = byId("found");
 
+  // Least first, or largest first; names from a to z.
   const sorted = (items, key, downwards) => items.sort((a, b) => {
     const way = downwards ? -1 : 1;
     return key === "name"
@@ -17,23 +19,42 @@
 
   all(".scripted").forEach((item) => { item.hidden = false; });
 
-  filter.addEventListener("input", () => {
-    const wanted = filter.value.trim().toLowerCase();
-    const items = all("[data-text]");
-    items.forEach((item) => { item.hidden = !item.dataset.text.toLowerCase().includes(wanted); });
-    const prompts = items.filter((item) => item.matches(".prompt"));
-    const shown = prompts.filter((item) => !item.hidden).length;
-    found.textContent = wanted ? `${shown} of ${prompts.length} prompts, here and in the tables below` : "";
+  const THEMES = ["automatic", "light", "dark"];
+  const theme = byId("theme");
+  theme.addEventListener("click", () => {
+    const root = document.documentElement;
+    const next = THEMES[(THEMES.indexOf(root.dataset.theme || "automatic") + 1) % 3];
+    if (next === "automatic") delete root.dataset.theme; else root.dataset.theme = next;
+    theme.textContent = `Theme: ${next}`;
   });
 
+  const narrow = () => {
+    const wanted = filter.value.trim().toLowerCase();
+    const kind = which.value;
+    const items = all("[data-text]");
+    items.forEach((item) => {
+      const named = item.dataset.text.toLowerCase().includes(wanted);
+      item.hidden = !named || (kind !== "" && !(kind in item.dataset));
+    });
+    const prompts = items.filter((item) => item.matches(".prompt"));
+    const shown = prompts.filter((item) => !item.hidden).length;
+    byId("nothing").hidden = shown > 0 || prompts.length === 0;
+    found.textContent = wanted || kind
+      ? `${shown} of ${prompts.length} prompts, here and in the tables below` : "";
+  };
+  filter.addEventListener("input", narrow);
+  which.addEventListener("change", narrow);
+
   order.addEventListener("change", () => {
-    grids.append(...sorted(all(".prompt", grids), order.value, order.value !== "name"));
+    const downwards = order.value !== "name" && order.value !== "change";
+    grids.prepend(...sorted(all(".prompt", grids), order.value, downwards));
   });
 
   unfold.addEventListener("click", () => {
     const open = unfold.getAttribute("aria-pressed") !== "true";
     all(".prompt", grids).forEach((item) => { item.open = open; });
     unfold.setAttribute("aria-pressed", String(open));
+    unfold.textContent = open ? "Close all" : "Open all";
   });
 
   all("th[data-sort]").forEach((head) => {
@@ -50,4 +71,8 @@
       body.append(...sorted([...body.rows], head.dataset.sort, downwards));
     });
   });
+
+  const store = byId("pictures-data");
+  if (!store) return;
+{% include "pictures.js" %}
 })();

@@ -1,0 +1,65 @@
+"""What the report is made from: the other steps' folders, and facts about the run."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["WORLD_NOTE", "Inputs", "hashes_of", "revision"]
+
+WORLD_NOTE = (
+    "The world of this run is drawn: small portraits made by a program with known attributes. "
+    "Its four groups of skin tone stand in for the classes of photographic data sets. Its figures "
+    "show that the method works; they are not figures of any photographic model."
+)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the other steps wrote.
+
+    Attributes:
+        prompts: Folder of ``generate_prompts``.
+        classifiers: Folder of ``calibrate_classifier``.
+        finetuned: Folder of ``finetune``.
+        bundle: Folder of ``publish``.
+        base: Folder of ``generate_images`` for the base model.
+        aligned: The same for the aligned model.
+        evaluated: Folder of ``evaluate_bias``.
+        metrics: Its figures, ``evaluation.json``.
+    """
+
+    prompts: Path
+    classifiers: Path
+    finetuned: Path
+    bundle: Path
+    base: Path
+    aligned: Path
+    evaluated: Path
+    metrics: Path
+
+
+def hashes_of(inputs: Inputs, weights: str) -> dict[str, str]:
+    """SHA-256 of what made the figures."""
+    from fairness_core.runtime import sha256_file
+
+    files = {
+        "prompts": inputs.prompts / "prompts.parquet",
+        "training classifier": inputs.classifiers / "train" / "model.safetensors",
+        "audit classifier": inputs.classifiers / "audit" / "model.safetensors",
+        "bundle": inputs.bundle / weights,
+    }
+    return {name: sha256_file(path) for name, path in files.items()}
+
+
+def revision() -> str | None:
+    """Git commit of the working directory, where it is a checkout."""
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            capture_output=True, text=True, check=False, timeout=10,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None if found.returncode == 0 else None
