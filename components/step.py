@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,7 @@ class Settings:
         device: auto, cpu or cuda.
         threads: CPU threads.
         tracking: Whether to log to MLflow.
+        tags: Of the step's MLflow run: what runs are compared by.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Settings:
     device: str
     threads: int
     tracking: bool
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ def open_step(name: str, settings: Settings, parameters: Mapping[str, Any]) -> I
         {"seed": settings.seed, **parameters},
         enabled=settings.tracking and os.environ.get("RANK", "0") == "0",
         experiment=settings.name,
+        tags=settings.tags,
     ) as tracker:
         yield Step(device, tracker, log)
     log.info("done in %.1f s", time.monotonic() - began)
@@ -166,11 +169,26 @@ def execute(
         # Read once, when the libraries are first imported, which is why steps import them inside.
         for key, value in _environment(params).items():
             os.environ.setdefault(key, value)
-        work(args, params, Settings(**params.section("run")))
+        work(args, params, Settings(**params.section("run"), tags=_tags(params)))
     except EvenhandError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.status
     return 0
+
+
+def _tags(params: Params) -> dict[str, str]:
+    """Preset, base model and target, as far as the step's part of the parameters holds them."""
+    there = params.model_fields_set
+    tags = {"evenhand.preset": params.run.name, "evenhand.seed": str(params.run.seed)}
+    if "models" in there:
+        tags["evenhand.base"] = params.models.base
+    if "attributes" in there:
+        space = params.attribute_space if "targets" in there else None
+        for attribute in () if space is None else space.attributes:
+            shares = zip(attribute.classes, attribute.target, strict=True)
+            told = ", ".join(f"{name} {share:.4g}" for name, share in shares)
+            tags[f"evenhand.target.{attribute.name}"] = told
+    return tags
 
 
 def _parameters(args: argparse.Namespace) -> Params:

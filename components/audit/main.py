@@ -94,6 +94,7 @@ def run(
                 subject, prompts, images_per_prompt, sampling, settings, step, out
             )
         hashes = check_classifiers(subject, source)
+        step.tracker.inputs({"prompts": subject.prompts, "images": source}, "audit")
         work = out.with_name(out.name + ".partial")
         faces = measure(
             source, prompts, subject, space, models, hashes, batch_size, damaged, work, step

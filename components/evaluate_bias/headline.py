@@ -31,8 +31,12 @@ def lines(evaluation: Mapping[str, Any]) -> list[str]:
 
 
 def headline(evaluation: Mapping[str, Any]) -> dict[str, float]:
-    """The main figures under names that a tracking server takes."""
-    flat: dict[str, float] = {}
+    """The main figures under names that a tracking server takes.
+
+    The aligned model's are logged without a prefix as well: under the names that an audit of any
+    one model has, so that all runs that measure stand in one table.
+    """
+    flat = _as_an_audit(evaluation)
     for model in MODELS:
         entry = evaluation[model]
         for name in _groups(evaluation):
@@ -68,4 +72,14 @@ def _drift(evaluation: Mapping[str, Any]) -> dict[str, float]:
     scenes = evaluation.get("scenes") or {}
     for name in ("clip_t", "clip_i", "dino", "face_rate") if scenes else ():
         flat[f"aligned/scenes/{name}"] = scenes["aligned"][name]
+    return flat
+
+
+def _as_an_audit(evaluation: Mapping[str, Any]) -> dict[str, float]:
+    """The aligned model's figures under an audit's names."""
+    entry = evaluation["aligned"]
+    flat = {"no_face_rate": entry["no_face_rate"]}
+    for name in _groups(evaluation):
+        flat[f"bias_{name}"] = entry[name]["bias"]
+        flat[f"fair_floor_{name}"] = entry[name]["fair_floor"]
     return flat

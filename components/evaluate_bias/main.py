@@ -107,6 +107,10 @@ def run(
         made = {model: verify(folder, kind="images")["extra"] for model, folder in folders.items()}
         check_alike({model: made[model]["recipe"] for model in folders})
         verify(classifiers, kind="classifiers")
+        read = {"prompts": prompts, "classifiers": classifiers}
+        step.tracker.inputs(
+            {**read, **{f"images {m}": f for m, f in folders.items()}}, "evaluation"
+        )
         audit = sha256_file(classifiers / "audit" / WEIGHTS)
         check_audit(
             audit,

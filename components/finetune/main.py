@@ -83,6 +83,7 @@ def run(
         world = World(step.device)
         verify(prompts)
         verify(classifiers)
+        step.tracker.inputs({"prompts": prompts, "classifiers": classifiers}, "training")
         section = Finetune(**finetune)
         space = AttributeSpace.from_mapping(attributes, targets["joint"])
         rows = training_prompts(

@@ -90,6 +90,8 @@ def run(
     parameters = {"model": model, "base": base, "steps": steps, "guidance": guidance}
     with open_step(f"{STEP} {model}", settings, parameters) as step:
         verify(prompts, kind="prompts")
+        read = {"prompts": prompts} | ({} if bundle is None else {"bundle": bundle})
+        step.tracker.inputs(read, "sampling")
         catalog = read_table(prompts / "prompts.parquet")
         plan = read_table(prompts / "plan.parquet")
         wanted = catalog.loc[catalog["split"].isin([split, *also, *ALWAYS]), "prompt_id"]

@@ -95,7 +95,8 @@ def run(
         size = sum(entry["bytes"] for entry in written["files"].values())
         step.log.info("wrote %s: %d tensors, %.2f MB", out, len(state), size / 1e6)
         step.tracker.metrics({"bytes": float(size)})
-        step.tracker.artifact(out)
+        step.tracker.inputs({"adapter": finetuned, "classifiers": classifiers}, "export")
+        step.tracker.model("adapter", out, facts.as_dict())
 
 
 def main(argv: Sequence[str] | None = None) -> int:

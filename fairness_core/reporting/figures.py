@@ -10,6 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from fairness_core.errors import ConfigError
 from fairness_core.reporting.data import MODELS, ReportData
@@ -118,7 +119,7 @@ def _bias(found: Sequence[Headline]) -> Figure:
         ):
             y = len(found) - 1 - k + aside
             if floor is not None:
-                axis.barh(y, floor / limit, height=0.3, color=FLOOR, lw=0)
+                axis.barh(y, floor / limit, height=0.33, color=FLOOR, lw=0)
             if item.value is not None:
                 ends = [None if e is None else e / limit for e in (item.low, item.high)]
                 scaled = Estimate(item.value / limit, *ends)
@@ -131,14 +132,15 @@ def _bias(found: Sequence[Headline]) -> Figure:
     axis.set_yticks(range(len(found)), names)
     axis.set_xlim(0, 1.02)
     axis.set_xlabel("bias, as a share of what one class only would give; grey: fair-sampler floor")
-    _legend(axis)
+    _legend(figure)
     return figure
 
 
-def _legend(axis: Any) -> None:
-    for model in MODELS:
-        axis.plot([], [], color=COLOURS[model], marker=MARKERS[model], ms=5, lw=0, label=model)
-    axis.legend(frameon=False, fontsize=8, loc="lower right")
+def _legend(figure: Figure) -> None:
+    marks = [
+        Line2D([], [], color=COLOURS[m], marker=MARKERS[m], ms=5, lw=1.6, label=m) for m in MODELS
+    ]
+    figure.legend(handles=marks, frameon=False, fontsize=8, loc="outside upper right", ncols=2)
 
 
 def _shares(table: BarTable) -> Figure:
@@ -159,9 +161,10 @@ def _shares(table: BarTable) -> Figure:
         axis.set_title(names[c])
         axis.grid(axis="y", color="#eceae3", lw=0.6)
         axis.tick_params(axis="y", length=0)
+        axis.set_ylim(-0.6, len(rows) - 0.4)
     axes[0].set_yticks(range(len(rows)), [row.subject for row in rows])
     figure.supxlabel("share of the faces found, 95 % Wilson intervals; line: target", fontsize=8)
-    _legend(axes[-1])
+    _legend(figure)
     return figure
 
 
@@ -206,5 +209,5 @@ def _sweep(axis_name: str, points: Sequence[Mapping[str, Any]]) -> Figure:
         axis.set_title(label_of(key))
     axes[0].set_ylabel("bias")
     figure.supxlabel(f"{AXES.get(axis_name, axis_name)}; dashed: fair-sampler floor", fontsize=8)
-    _legend(axes[-1])
+    _legend(figure)
     return figure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +16,8 @@ from fairness_core.runtime.redact import without_secrets
 
 __all__ = ["MlflowStore", "open_client"]
 
+# What MLflow takes of a dataset's digest, characters.
+DIGEST = 36
 METRICS_PER_REQUEST, PARAMS_PER_REQUEST = 1000, 100
 # Read by MLflow, whose own values wait for a lost server for minutes, and the training with them.
 DEFAULTS = {
@@ -176,6 +179,47 @@ class MlflowStore:
                 raise RefusedError(f"{path} is gone")
             log = self._client.log_artifacts if path.is_dir() else self._client.log_artifact
             log(self.run_id, str(path), folder)
+
+    def _send_inputs(self, messages: Sequence[Message]) -> None:
+        entities = self._mlflow.entities
+        for message in messages:
+            context, data = message.content["context"], message.content["data"]
+            datasets = [
+                entities.DatasetInput(
+                    entities.Dataset(
+                        name,
+                        one["sha256"][:DIGEST],
+                        "local",
+                        json.dumps({"uri": one["path"], "sha256": one["sha256"]}),
+                    ),
+                    [entities.InputTag("mlflow.data.context", context)],
+                )
+                for name, one in data.items()
+            ]
+            if datasets:
+                self._client.log_inputs(self.run_id, datasets)
+            tags = [entities.RunTag(f"evenhand.data.{n}", one["sha256"]) for n, one in data.items()]
+            self._client.log_batch(self.run_id, tags=tags)
+
+    def _send_model(self, messages: Sequence[Message]) -> None:
+        """A model of the run, with its files; one that a lost server had begun is made anew."""
+        for message in messages:
+            folder = Path(message.content["path"])
+            if not folder.is_dir():
+                raise RefusedError(f"{folder} is gone")
+            experiment = self._client.get_run(self.run_id).info.experiment_id
+            made = self._client.create_logged_model(
+                experiment,
+                message.content["name"],
+                source_run_id=self.run_id,
+                tags={k: v for k, v in self._tags.items() if k.startswith("evenhand.")},
+                params=message.content["params"],
+                model_type="adapter",
+            )
+            self._client.log_model_artifacts(made.model_id, str(folder))
+            self._client.finalize_logged_model(made.model_id, "READY")
+            output = self._mlflow.entities.LoggedModelOutput(made.model_id, 0)
+            self._client.log_outputs(self.run_id, [output])
 
     def _send_end(self, messages: Sequence[Message]) -> None:
         for message in messages:

@@ -32,13 +32,15 @@ class Message:
     """One thing to log.
 
     Attributes:
-        kind: metrics, params, artifact or end.
-        content: Values by name; for an artifact ``path`` and ``folder``; for end ``status``.
+        kind: metrics, params, artifact, inputs, model or end.
+        content: Values by name; for an artifact ``path`` and ``folder``; for inputs ``context``
+            and ``data`` (name to ``sha256`` and ``path``); for a model ``name``, ``path``,
+            ``params`` and ``tags``; for end ``status``.
         time: Milliseconds since 1970.
         step: Iteration of metrics.
     """
 
-    kind: Literal["metrics", "params", "artifact", "end"]
+    kind: Literal["metrics", "params", "artifact", "inputs", "model", "end"]
     content: dict[str, Any]
     time: int
     step: int = 0

@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image
 
 from fairness_core.errors import ConfigError
+from fairness_core.runtime.artifacts import sha256_file
 from fairness_core.runtime.logs import get_logger
 from fairness_core.runtime.mlflow_store import MlflowStore
 from fairness_core.runtime.outbox import Message, Outbox, UnreachableError
@@ -68,6 +69,34 @@ class Tracker:
             raise ConfigError("A file to log does not exist", given=path)
         self._put("artifact", {"path": str(Path(path).absolute()), "folder": folder})
 
+    def inputs(self, folders: Mapping[str, Path], context: str) -> None:
+        """Log what the step reads as MLflow datasets, and their hashes as tags.
+
+        Args:
+            folders: Name to folder with a manifest, or to a file.
+            context: What it is read for, such as ``training`` or ``evaluation``.
+        """
+        if self._outbox is None:
+            return
+        data = {}
+        for name, path in folders.items():
+            # The manifest holds the hash of every file.
+            hashed = path / "manifest.json" if path.is_dir() else path
+            if hashed.is_file():
+                data[_checked(name)] = {"sha256": sha256_file(hashed), "path": path.as_posix()}
+        self._put("inputs", {"context": context, "data": data})
+
+    def model(self, name: str, folder: Path, params: Mapping[str, Any]) -> None:
+        """Log a folder as an MLflow LoggedModel of this run.
+
+        Raises:
+            ConfigError: The folder does not exist.
+        """
+        if not folder.is_dir():
+            raise ConfigError("A model to log does not exist", given=folder)
+        told = {key: str(value) for key, value in flatten(params).items()}
+        self._put("model", {"name": _checked(name), "path": str(folder.absolute()), "params": told})
+
     def picture(self, name: str, image: np.ndarray | Path) -> None:
         """Log a picture under ``pictures/NAME.png``.
 
@@ -101,7 +130,7 @@ class Tracker:
 
     def _put(
         self,
-        kind: Literal["metrics", "params", "artifact", "end"],
+        kind: Literal["metrics", "params", "artifact", "inputs", "model", "end"],
         content: dict[str, Any],
         step: int = 0,
     ) -> None:

@@ -67,3 +67,21 @@ def test_an_empty_field_is_named(data: ReportData, name: str) -> None:
     values = {"base_model": "b", "license": "l", "summary": "s", "usage": "u", name: " "}
     with pytest.raises(ConfigError, match=f"needs '{name}'"):
         build_card(data, CardFacts(**values))
+
+
+def test_the_hubs_own_library_reads_the_card(data: ReportData) -> None:
+    from huggingface_hub import ModelCard, ModelCardData
+
+    read = ModelCard(build_card(data, FACTS))
+    meta = read.data
+    assert isinstance(meta, ModelCardData)
+    assert (meta.license, meta.library_name) == ("apache-2.0", "diffusers")
+    assert (meta.pipeline_tag, meta.base_model) == ("text-to-image", "runwayml/model: one")
+    assert meta.eval_results is not None, "the model-index is not in the Hub's form"
+    found = {result.metric_type: result.metric_value for result in meta.eval_results}
+    for key in ("gender", "race", "age", "gender_x_race"):
+        bias = data.evaluation["aligned"][key]["bias"]
+        assert found[f"bias_{key}"] == pytest.approx(bias, abs=1e-4)
+    # What is written again is what was read: nothing of the front matter is lost.
+    assert ModelCard(str(read)).data.to_dict() == meta.to_dict()
+    assert read.text.lstrip().startswith("# Portraits, gender and race")

@@ -191,3 +191,33 @@ def test_names_that_mlflow_would_refuse_are_errors_where_they_are_made(tracked, 
             tracker.metrics({"a,b": 1.0})
         with pytest.raises(ConfigError, match="file to log does not exist. Given: .*none"):
             tracker.artifact("none")
+
+
+def test_datasets_and_a_model_are_logged_for_comparison(tracked, tmp_path):
+    from mlflow import MlflowClient
+
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "prompts" / "manifest.json").write_text("{}")
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "weights.safetensors").write_text("w")
+    with tracked({}, tags={"evenhand.base": "portraits:base"}) as tracker:
+        folders = {"prompts": tmp_path / "prompts", "nothing": tmp_path / "none"}
+        tracker.inputs(folders, "training")
+        tracker.model("adapter", tmp_path / "bundle", {"rank": 8, "targets": {"gender": 0.5}})
+        with pytest.raises(ConfigError, match="model to log does not exist"):
+            tracker.model("adapter", tmp_path / "none", {})
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    experiment = client.get_experiment_by_name("portraits")
+    (run,) = client.search_runs([experiment.experiment_id])
+    (read,) = run.inputs.dataset_inputs
+    sha = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"  # of {}
+    assert (read.dataset.name, read.dataset.digest) == ("prompts", sha[:36])
+    assert {tag.key: tag.value for tag in read.tags} == {"mlflow.data.context": "training"}
+    assert run.data.tags["evenhand.data.prompts"] == sha
+    (output,) = run.outputs.model_outputs
+    model = client.get_logged_model(output.model_id)
+    assert (model.name, str(model.status)) == ("adapter", "READY")
+    assert model.params == {"rank": "8", "targets.gender": "0.5"}
+    assert model.tags["evenhand.base"] == "portraits:base"
+    files = [item.path for item in client.list_logged_model_artifacts(output.model_id)]
+    assert files == ["weights.safetensors"]
