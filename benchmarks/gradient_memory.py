@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
 
 import torch
 from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, UNet2DConditionModel
 from torch import Tensor
-from torch.profiler import ProfilerActivity, profile
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from benchmarks.measure import MIB, peak_bytes, say
 from fairness_core.diffusion import (
     Conditioning,
     DiffusionStack,
@@ -37,7 +36,6 @@ STEPS = (10, 20, 50)
 PLAIN_STEPS = (10, 20)
 GUIDANCE = 3.0
 LIMIT = 1.05
-MIB = 2**20
 
 
 def small_stack() -> DiffusionStack:
@@ -132,31 +130,6 @@ def by_plain_graph(stack: DiffusionStack, noise: Tensor, steps: int) -> None:
         output = without + GUIDANCE * (with_text - without)
         latents = scheduler.step(output, timestep, latents).prev_sample
     decode(stack, latents, checkpoint=True).square().mean().backward()
-
-
-def peak_bytes(run: Callable[[], object]) -> int:
-    """Measure the most tensor memory in use at once during a call, above what was in use before.
-
-    On the CPU, every allocation and release of torch's allocator is recorded and added up.
-    """
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
-        run()
-    events = sorted(
-        (event.start_ns(), event.nbytes())
-        for event in record.profiler.kineto_results.events()
-        if event.name() == "[memory]"
-    )
-    in_use = peak = 0
-    for _, size in events:
-        in_use += size
-        peak = max(peak, in_use)
-    return peak
-
-
-def say(line: str) -> None:
-    """Write a line at once."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 def main() -> int:

@@ -1,0 +1,120 @@
+"""What the benchmarks share: time, memory, the machine, and files of results.
+
+Times are of this process's own CPU (what other work on the machine takes is not in them) and of
+the wall clock; what is compared is run in turns in one process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+import transformers
+from torch.profiler import ProfilerActivity, profile
+
+RESULTS = Path("docs/performance")
+MIB = 2**20
+
+
+def say(line: str) -> None:
+    """Write a line at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def in_turns(
+    work: Mapping[str, Callable[[], object]], rounds: int, *, warm: bool = True
+) -> dict[str, dict[str, float]]:
+    """Median CPU and wall seconds of each, one after another in every round.
+
+    Args:
+        work: What is timed, by name.
+        rounds: How often.
+        warm: Run everything once before.
+    """
+    if warm:
+        for run in work.values():
+            run()
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in work}
+    for _ in range(rounds):
+        for name, run in work.items():
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            cpu, wall = time.process_time(), time.perf_counter()
+            run()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            taken[name].append((time.process_time() - cpu, time.perf_counter() - wall))
+    return {
+        name: {
+            "cpu_seconds": statistics.median(cpu for cpu, _ in times),
+            "seconds": statistics.median(wall for _, wall in times),
+            "fastest_seconds": min(wall for _, wall in times),
+        }
+        for name, times in taken.items()
+    }
+
+
+def peak_bytes(run: Callable[[], object]) -> int:
+    """Measure the most tensor memory in use at once during a call, above what was in use before.
+
+    On the CPU, every allocation and release of torch's allocator is recorded and added up.
+    """
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        run()
+        torch.cuda.synchronize()
+        return torch.cuda.max_memory_allocated() - before
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+        run()
+    events = sorted(
+        (event.start_ns(), event.nbytes())
+        for event in record.profiler.kineto_results.events()
+        if event.name() == "[memory]"
+    )
+    in_use = peak = 0
+    for _, size in events:
+        in_use += size
+        peak = max(peak, in_use)
+    return peak
+
+
+def machine() -> dict[str, Any]:
+    """Device, versions, threads and load: what a figure is worth without is little."""
+    processor = platform.processor()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        names = [x for x in info.read_text().splitlines() if x.startswith("model name")]
+        processor = names[0].partition(":")[2].strip() if names else processor
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else processor
+    return {
+        "device": device,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "load": round(os.getloadavg()[0], 1),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "diffusers": diffusers.__version__,
+        "transformers": transformers.__version__,
+    }
+
+
+def save(name: str, result: Mapping[str, Any]) -> Path:
+    """Write a benchmark's figures and the machine as JSON."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    whole = {"command": " ".join(sys.orig_argv[1:]), "machine": machine(), **result}
+    path.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+    say(f"wrote {path}")
+    return path

@@ -1,0 +1,49 @@
+"""The default run's models and settings, for measuring on them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+# Read once, when the libraries are imported.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+from components.finetune.assemble import assemble
+from components.step import Settings as RunSettings
+from fairness_core.classifiers import build
+from fairness_core.config import Params, load
+from fairness_core.runtime.distributed import World
+from fairness_core.training import Models, Schedule, Settings
+
+PROMPT = "a portrait of a nurse"
+
+
+def portraits(
+    folder: Path, changes: Sequence[str] = (), *, params: Path = Path("params.yaml")
+) -> tuple[Params, Models, Settings, Schedule]:
+    """Load what finetuning works with.
+
+    Args:
+        folder: Artifacts: the classifiers of a run are taken if they are there; else an untrained
+            one of the same network is made in it, which costs the same time and memory.
+        changes: ``section.key=value``.
+        params: Parameter file.
+    """
+    loaded = load(params, list(changes))
+    space = loaded.attribute_space
+    classifiers = folder / "classifiers"
+    if not (classifiers / "train").is_dir():
+        classifiers = folder / "benchmarks" / "untrained"
+        network = loaded.section("calibrate_classifier")["train_network"]
+        made: Any = build(network, space, 32, torch.Generator().manual_seed(1))
+        made.save(classifiers / "train")
+    torch.set_num_threads(loaded.run.threads)
+    told = RunSettings(**loaded.section("run"))
+    section, models = loaded.finetune, loaded.section("models")
+    parts = assemble(section, models, space, classifiers, Path("none"), World("cpu"), told)
+    return loaded, *parts

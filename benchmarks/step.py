@@ -1,0 +1,111 @@
+"""Network calls, seconds and peak memory of an iteration: the published step, and ours.
+
+Run from the repository's root: ``python -m benchmarks.step``. One process, one batch, one model;
+the variants take turns. ``reference`` is ``reference_step``; the others are ``training_step`` with
+every step's gradient, with K of S, with the originals from a store, and with the text branch alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.measure import MIB, in_turns, peak_bytes, save, say
+from benchmarks.portraits import PROMPT, portraits
+from benchmarks.reference_step import counted, reference_step
+from fairness_core.diffusion import trainable
+from fairness_core.runtime.distributed import World
+from fairness_core.runtime.seeds import generator, image_noise
+from fairness_core.training import original_latents, training_step
+
+
+def main() -> int:
+    """Print the table and write it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=16, help="N")
+    parser.add_argument("--steps", type=int, default=21, help="S")
+    parser.add_argument("--chosen", type=int, default=5, help="K")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--artifacts", type=Path, default=Path("artifacts"))
+    parser.add_argument("--set", action="append", default=[], help="SECTION.KEY=VALUE")
+    arguments = parser.parse_args()
+    n, steps = arguments.images, arguments.steps
+    changes = [*arguments.set, f"run.threads={arguments.threads}", f"finetune.batch_size={n}"]
+    _, models, settings, _ = portraits(arguments.artifacts, changes)
+    stack, world = models.stack, World("cpu")
+    noise = image_noise("benchmark", [PROMPT] * n, list(range(n)), stack.latent_shape)
+    told = {"steps": steps, "guidance": settings.guidance, "batch_size": n}
+    kept = original_latents(stack, PROMPT, noise, **told)
+    common: dict[str, Any] = {"prompt": PROMPT, "noise": noise, "steps": steps}
+
+    def clear() -> None:
+        for parameter in trainable(stack).values():
+            parameter.grad = None
+
+    def reference(checkpoint: bool) -> Callable[[], object]:
+        def run() -> None:
+            clear()
+            draws = generator("targets")
+            reference_step(models, settings, **common, targets_from=draws, checkpoint=checkpoint)
+
+        return run
+
+    def ours(stored: bool = False, **how: Any) -> Callable[[], object]:
+        def run() -> None:
+            clear()
+            training_step(
+                models,
+                dataclasses.replace(settings, **how),
+                world,
+                **common,
+                targets_from=generator("targets"),
+                steps_from=generator("steps"),
+                originals=kept if stored else None,
+            )
+
+        return run
+
+    few = {"gradient_steps": arguments.chosen}
+    work = {
+        "reference": reference(True),
+        "all steps": ours(gradient_steps=None),
+        f"K = {arguments.chosen}": ours(**few),
+        f"K = {arguments.chosen}, stored originals": ours(True, **few),
+        f"K = {arguments.chosen}, stored, text branch": ours(True, **few, guided_gradient="text"),
+    }
+    rows = {}
+    for name, run in {**work, "reference, no checkpointing": reference(False)}.items():
+        with counted(models) as calls:
+            run()
+        peak = peak_bytes(run)
+        rows[name] = {
+            "forwards": calls.forwards / n,
+            "backwards": calls.backwards / n,
+            "peak_mib": peak / MIB,
+        }
+    for name, times in in_turns(work, arguments.rounds, warm=False).items():
+        rows[name] |= times
+    base = rows["reference"]
+    say(f"{'':36} {'calls':>9} {'CPU s':>7} {'wall s':>7} {'faster':>7} {'MiB':>8} {'of ref':>7}")
+    for name, row in rows.items():
+        row["peak_share"] = row["peak_mib"] / base["peak_mib"]
+        row["times_faster"] = base["cpu_seconds"] / row.get("cpu_seconds", float("nan"))
+        say(
+            f"{name:36} {row['forwards']:4.0f}/{row['backwards']:<4.0f} "
+            f"{row.get('cpu_seconds', float('nan')):7.2f} {row.get('seconds', float('nan')):7.2f} "
+            f"{row['times_faster']:6.2f}x {row['peak_mib']:8.1f} {row['peak_share']:7.2f}"
+        )
+    torch_threads = torch.get_num_threads()
+    save("step", {"images": n, "steps": steps, "threads": torch_threads, "rows": rows})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
