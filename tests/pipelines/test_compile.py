@@ -8,7 +8,10 @@ import os
 
 import pytest
 import yaml
+from google.protobuf import json_format
+from kfp import dsl
 
+from components.generate_prompts.component import generate_prompts
 from components.task import policy_file
 from fairness_core.config import load
 from fairness_core.errors import ConfigError
@@ -134,52 +137,57 @@ def test_training_is_placed_on_gpus_and_kept_safe(documents):
     assert task["retryPolicy"]["backoffFactor"] == 2
 
 
-def executors(placement, tmp_path):
-    out = tmp_path / "placed.yaml"
-    compile_pipeline("align-and-evaluate", out, placement)
-    spec, platform = read_compiled(out)
-    containers = spec["deploymentSpec"]["executors"]
-    return containers, platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+def executors(placement):
+    """Two tasks placed as steps of the run, without the rest of it."""
+
+    @dsl.pipeline(name="two")
+    def two():
+        placement.apply(generate_prompts(parameters="{}"), "finetune", "Train")
+        placement.apply(generate_prompts(parameters="{}"), "generate_images", "Sample")
+
+    containers = two.pipeline_spec.deployment_spec["executors"]
+    placed = two.platform_spec.platforms["kubernetes"]
+    placed = json_format.MessageToDict(placed)["deploymentSpec"]["executors"]
+    names = ("exec-generate-prompts", "exec-generate-prompts-2")
+    one, other = (json_format.MessageToDict(containers)[name]["container"] for name in names)
+    return one, placed[names[0]], other
 
 
 def variables(container):
     return {one["name"]: one["value"] for one in container["env"]}
 
 
-def test_several_gpus_in_one_pod(tmp_path):
+def test_several_gpus_in_one_pod():
     cluster = Cluster(
         gpu_type="a100", gpu_label="karpenter.k8s.aws/instance-gpu-name", capacity="spot",
         checkpoints="s3://bucket/checkpoints",
     )  # fmt: skip
-    containers, placed = executors(Placement("gpu", IMAGES, cluster, gpus=4), tmp_path)
-    training = containers["exec-finetune"]["container"]
+    training, placed, sampling = executors(Placement("gpu", IMAGES, cluster, gpus=4))
     assert training["resources"]["accelerator"]["resourceCount"] == "4"
     assert training["resources"]["resourceCpuLimit"] == "32"
     assert training["resources"]["resourceMemoryLimit"] == "256Gi"
     assert variables(training)["EVENHAND_PROCESSES"] == "4"
     assert variables(training)["EVENHAND_CHECKPOINTS"] == "s3://bucket/checkpoints"
-    others = containers["exec-generate-images"]["container"]
-    assert others["resources"]["accelerator"]["resourceCount"] == "1"
-    assert "EVENHAND_PROCESSES" not in variables(others)
-    assert placed["exec-finetune"]["nodeSelector"]["labels"] == {
+    assert sampling["resources"]["accelerator"]["resourceCount"] == "1"
+    assert "EVENHAND_PROCESSES" not in variables(sampling)
+    assert placed["nodeSelector"]["labels"] == {
         "evenhand.dev/pool": "gpu",
         "evenhand.dev/capacity": "spot",
         "karpenter.k8s.aws/instance-gpu-name": "a100",
     }
 
 
-def test_several_nodes_are_followed_from_a_small_pod(tmp_path):
-    containers, placed = executors(Placement("gpu", IMAGES, gpus=8, nodes=2), tmp_path)
-    follower = containers["exec-finetune"]["container"]
+def test_several_nodes_are_followed_from_a_small_pod():
+    follower, placed, sampling = executors(Placement("gpu", IMAGES, gpus=8, nodes=2))
     assert follower["image"] == IMAGES.cpu
     assert "accelerator" not in follower["resources"]
     plan = json.loads(variables(follower)["EVENHAND_TRAINJOB"])
     assert (plan["nodes"], plan["gpus"], plan["image"]) == (2, 8, IMAGES.gpu)
-    assert "nodeSelector" not in placed["exec-finetune"]
-    assert placed["exec-finetune"]["activeDeadlineSeconds"] == str(plan["seconds"])
-    paths = {one["name"]: one["fieldPath"] for one in placed["exec-finetune"]["fieldPathAsEnv"]}
+    assert "nodeSelector" not in placed
+    assert int(placed["activeDeadlineSeconds"]) == plan["seconds"]
+    paths = {one["name"]: one["fieldPath"] for one in placed["fieldPathAsEnv"]}
     assert paths["EVENHAND_RUN"] == "metadata.labels['pipeline/runid']"
-    assert "EVENHAND_TRAINJOB" not in variables(containers["exec-publish"]["container"])
+    assert "EVENHAND_TRAINJOB" not in variables(sampling)
 
 
 def test_steps_without_gpus_stay_off_the_gpu_pool(documents):
