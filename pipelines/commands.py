@@ -23,6 +23,7 @@ from pipelines.options import (
     Unpinned,
     Values,
 )
+from pipelines.reproduce import reproduce
 from pipelines.run_command import run
 
 __all__ = ["register"]
@@ -30,7 +31,7 @@ __all__ = ["register"]
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (compile_, lint, run, *COMMANDS):
+    for command in (compile_, lint, run, reproduce, *COMMANDS):
         app.command(command.__name__.rstrip("_"))(command)
 
 

@@ -16,6 +16,7 @@ from components.generate_images.main import main as generate_images
 from components.generate_prompts.main import main as generate_prompts
 from components.publish.main import main as publish
 from components.report.main import main as report
+from tests.invariants.conftest import finetune_arguments  # noqa: F401 - a fixture
 
 POLICY = "version: 1\nrules: {no_face_rate: 1.0}\n"
 # The portraits' own models and prompts; few images and iterations.
