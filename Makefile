@@ -18,7 +18,7 @@ export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
-.PHONY: help env demo test lint format portraits clean
+.PHONY: help env demo test integration lint format portraits clean
 
 help: ## what each target does
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -51,6 +51,10 @@ demo: $(STAMP) ## align the embedded small model; print bias before and after
 
 test: lint ## environment if missing, then every check and every test
 	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 python -m pytest -n $(WORKERS) --dist worksteal
+
+integration: $(STAMP) ## what needs containers and servers: builds the CPU image, runs on it (root, Debian)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e ".[$(EXTRAS),integration]"
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 infra/images/check.sh python -m pytest -m integration
 
 lint: $(STAMP) ## format, lint, types and layers, changing nothing
 	@ruff format --check --quiet . || { ruff format --check .; exit 1; }

@@ -121,6 +121,16 @@ class Cluster:
         details = run.run_details.task_details if run.run_details else None
         return str(run.state or "PENDING"), [task_state(detail) for detail in details or []]
 
+    def origin(self, run_id: str) -> tuple[str, dict[str, str]]:
+        """Description and parameters of a run.
+
+        Raises:
+            ServerError: No such run, refused or not reached.
+        """
+        run = self._run(run_id)
+        parameters = run.runtime_config.parameters if run.runtime_config else None
+        return str(run.description or ""), dict(parameters or {})
+
     def cancel(self, run_id: str) -> bool:
         """Stop a run; gives False where it had ended already.
 

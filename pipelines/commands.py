@@ -28,6 +28,7 @@ from pipelines.options import (
     Unpinned,
     Values,
 )
+from pipelines.reproduce import reproduce
 from pipelines.run_command import run
 
 __all__ = ["register"]
@@ -35,7 +36,7 @@ __all__ = ["register"]
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (compile_, lint, lint_manifests, run, *COMMANDS):
+    for command in (compile_, lint, lint_manifests, run, reproduce, *COMMANDS):
         app.command(command.__name__.rstrip("_").replace("_", "-"))(command)
 
 

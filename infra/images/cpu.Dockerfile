@@ -5,7 +5,7 @@ ARG BASE_IMAGE=python:3.11-slim-bookworm
 # --- build: everything is installed here, and only the finished environment goes on -------------
 FROM ${BASE_IMAGE} AS build
 # Extras of pyproject.toml.
-ARG EXTRAS="pipelines tracking stores"
+ARG EXTRAS="pipelines tracking stores faces"
 # PyPI's torch brings CUDA's libraries; this index has the same version without them, and its
 # "+cpu" counts as the newer of the two.
 ARG PIP_INDEX_OPTIONS="--extra-index-url https://download.pytorch.org/whl/cpu"
@@ -39,7 +39,7 @@ ENV PATH=/opt/evenhand/bin:${PATH} HOME=/tmp MPLCONFIGDIR=/tmp/matplotlib \
 WORKDIR /tmp
 USER 10001:10001
 # What was removed is missed by nothing, and no import writes outside /tmp.
-RUN python3 -c "import diffusers, mlflow, onnxruntime, torch, transformers" \
+RUN python3 -c "import insightface, diffusers, mlflow, onnxruntime, torch, transformers" \
     && python3 -c "import kfp.dsl.executor_main, components.cli, pipelines.commands"
 # No ENTRYPOINT: Kubeflow replaces it, its local runner does not.
 CMD ["evenhand", "--help"]

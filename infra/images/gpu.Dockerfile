@@ -25,16 +25,12 @@ RUN /opt/installer/bin/python install.py project --wheels /wheels --options="${P
 
 # --- run: base, the environment, and a user that owns nothing of it ------------------------------
 FROM ${BASE_IMAGE} AS run
-# opencv, which insightface imports, is linked with libGL and GLib.
 RUN groupadd --gid 10001 evenhand \
     && useradd --uid 10001 --gid 10001 --no-log-init --no-create-home --home-dir /tmp \
        --shell /usr/sbin/nologin evenhand \
     && rm -rf /usr/local/lib/python3.*/site-packages/pip* \
        /usr/local/lib/python3.*/site-packages/setuptools* /usr/local/lib/python3.*/ensurepip \
-       /usr/local/bin/pip* /usr/lib/python3.*/ensurepip /usr/share/python-wheels \
-    && apt-get update \
-    && apt-get install --yes --no-install-recommends libgl1 libglib2.0-0 \
-    && rm -rf /var/lib/apt/lists/*
+       /usr/local/bin/pip* /usr/lib/python3.*/ensurepip /usr/share/python-wheels
 COPY --from=build /opt/evenhand /opt/evenhand
 # The root file system may be read-only: all that libraries write by themselves goes to /tmp.
 ENV PATH=/opt/evenhand/bin:${PATH} HOME=/tmp MPLCONFIGDIR=/tmp/matplotlib \

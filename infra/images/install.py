@@ -14,6 +14,8 @@ import tomllib
 from pathlib import Path
 
 TARGET = Path("/opt/evenhand")
+# The same library without its windows, which need X11 and GL of the base image.
+WINDOWS, PLAIN = "opencv-python", "opencv-python-headless"
 LOCK, PROJECT = Path("requirements.lock"), Path("pyproject.toml")
 # Of torch: headers for C++ extensions, which need a compiler; and tests of libraries. Of torch/bin,
 # importing torch needs torch_shm_manager.
@@ -43,6 +45,16 @@ def pip(words: list[str], wheels: Path, options: str) -> None:
         sources = ["--no-index", "--find-links", str(wheels)]
     command = [sys.executable, "-m", "pip", "--python", str(TARGET / "bin/python")]
     subprocess.run([*command, "install", "--quiet", *sources, *words], check=True)
+
+
+def without_windows(lock: Path, wheels: Path, options: str) -> None:
+    """Put the plain build of opencv, of the locked version, in place of the one with windows."""
+    locked = re.search(rf"^{WINDOWS}==(\S+)$", lock.read_text(encoding="utf-8"), re.MULTILINE)
+    if not locked or not list(TARGET.glob("lib/python3.*/site-packages/opencv_python-*")):
+        return
+    command = [sys.executable, "-m", "pip", "--python", str(TARGET / "bin/python")]
+    subprocess.run([*command, "uninstall", "--quiet", "--yes", WINDOWS], check=True)
+    pip(["--no-deps", f"{PLAIN}=={locked[1]}"], wheels, options)
 
 
 def remove_unused(packages: Path) -> None:
@@ -78,6 +90,7 @@ def main() -> None:
     if args.what == "packages":
         needed = requirements(PROJECT, args.extras.split())
         pip(["--constraint", str(LOCK), *needed], args.wheels, args.options)
+        without_windows(LOCK, args.wheels, args.options)
         (packages,) = TARGET.glob("lib/python3.*/site-packages")
         remove_unused(packages)
     else:

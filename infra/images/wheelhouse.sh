@@ -11,4 +11,7 @@ rm -f "$folder"/*.whl
 "$python" -m pip wheel --quiet --wheel-dir "$folder" --constraint requirements.lock \
   ".[${extras// /,}]" hatchling
 rm -f "$folder"/evenhand-*.whl
+# What the image has in place of opencv-python, see install.py.
+opencv=$(sed -n 's/^opencv-python==//p' requirements.lock)
+"$python" -m pip download --quiet --no-deps --dest "$folder" "opencv-python-headless==$opencv"
 du -sh "$folder"

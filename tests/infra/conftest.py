@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from components.build_bank.main import main as build_bank
+from components.calibrate_classifier.main import main as calibrate_classifier
+from components.evaluate_bias.main import main as evaluate_bias
+from components.finetune.main import main as finetune
+from components.gate.main import main as gate
+from components.generate_baselines.main import main as generate_baselines
+from components.generate_images.main import main as generate_images
+from components.generate_prompts.main import main as generate_prompts
+from components.publish.main import main as publish
+from components.report.main import main as report
+from tests.invariants.conftest import finetune_arguments  # noqa: F401 - a fixture
+
+POLICY = "version: 1\nrules: {no_face_rate: 1.0}\n"
+# The portraits' own models and prompts; few images and iterations.
+SMALL = {
+    "run": {"name": "small", "device": "cpu", "threads": 1, "tracking": False},
+    "generate_prompts": {"test_images": 2, "named_images": 1},
+    "calibrate_classifier": {"images": 200, "epochs": 1, "audit_epochs": 1},
+    "build_bank": {"images": 64},
+    "finetune": {
+        "iterations": 4, "images_per_prompt": 8, "steps": [2, 3], "gradient_steps": 2,
+        "checkpoint_every": 1, "batch_size": 8, "lambda_face": 0.5,
+    },
+    "generate_images": {"steps": 2},
+    "baselines": {"methods": ["intervention"]},
+    "evaluate_bias": {"bootstrap": 100},
+    "gate": {"draws": 200},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def small_params(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
+    """The project's params.yaml, small; policy.yaml beside it."""
+    folder = tmp_path_factory.mktemp("small")
+    params = yaml.safe_load((repository / "params.yaml").read_text())
+    for section, values in SMALL.items():
+        params[section] |= values
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    (folder / "policy.yaml").write_text(POLICY)
+    return folder / "params.yaml"
+
+
+@pytest.fixture(scope="session")
+def image() -> str:
+    """Name of the CPU image, on the Docker that DOCKER_HOST names."""
+    name = os.environ.get("TEST_IMAGE")
+    if not name:
+        pytest.skip("TEST_IMAGE is not set: make integration does it")
+    return name
+
+
+@pytest.fixture(scope="session")
+def plain(small_params: Path) -> Path:
+    """A folder in which every step ran by its own command line."""
+    folder, before = small_params.parent, os.getcwd()
+    os.chdir(folder)
+    try:
+        for step in (generate_prompts, calibrate_classifier, build_bank, finetune, publish):
+            assert step([]) == 0
+        assert generate_images(["--model", "base"]) == 0
+        assert generate_images(["--model", "aligned"]) == 0
+        assert generate_baselines([]) == 0
+        assert evaluate_bias([]) == 0
+        assert report(["--policy", "policy.yaml"]) == 0
+        assert gate([]) == 0
+    finally:
+        os.chdir(before)
+    return folder

@@ -1,0 +1,217 @@
+"""MLflow on PostgreSQL and S3, and DVC on S3: logged, compared, registered, and nothing lost."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fairness_core.errors import ConfigError
+from fairness_core.runtime.registry import Registry
+from fairness_core.runtime.tracking import open_run
+from tests.helpers.servers import postgresql
+from tests.helpers.tiny_world import write_params
+from tests.infra.stores import BUCKET, PASSWORD, USER, MlflowServer, object_store
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+
+ITERATIONS = 40
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory):
+    """Variables of an object store."""
+    with object_store(tmp_path_factory.mktemp("s3")) as variables:
+        yield variables
+
+
+@pytest.fixture(scope="module")
+def server(s3, tmp_path_factory):
+    """MLflow on both stores."""
+    with postgresql() as store:
+        folder = tmp_path_factory.mktemp("mlflow")
+        one = MlflowServer(store, f"s3://{BUCKET}/mlflow", s3, folder)
+        one.start()
+        yield one
+        one.kill()
+
+
+@pytest.fixture
+def tracked(server, tmp_path, monkeypatch):
+    """A working folder whose runs go to the server; of S3 it knows nothing."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", USER)
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
+    return tmp_path
+
+
+def keys(s3, prefix):
+    import boto3
+
+    client = boto3.client(
+        "s3", endpoint_url=s3["MLFLOW_S3_ENDPOINT_URL"], region_name="us-east-1",
+        aws_access_key_id="testing", aws_secret_access_key="testing",
+    )  # fmt: skip
+    with contextlib.closing(client):
+        found = client.list_objects_v2(Bucket=BUCKET, Prefix=prefix)
+    return [one["Key"] for one in found.get("Contents", [])]
+
+
+def test_runs_are_logged_compared_and_registered(server, s3, tracked):
+    from mlflow import MlflowClient
+
+    for rate, bias in ((0.001, 0.5), (0.004, 0.2)):
+        with open_run(
+            "finetune", {"finetune": {"learning_rate": rate}}, enabled=True, experiment="compared"
+        ) as tracker:
+            for step in range(3):
+                tracker.metrics({"bias": bias + 0.1 * (2 - step)}, step)
+            (tracked / "card.md").write_text(f"bias {bias}")
+            tracker.artifact(tracked / "card.md")
+    client = MlflowClient()
+    place = client.get_experiment_by_name("compared").experiment_id
+    best, other = client.search_runs([place], order_by=["metrics.bias ASC"])
+    assert best.data.params["finetune.learning_rate"] == "0.004"
+    assert (best.data.metrics["bias"], other.data.metrics["bias"]) == (0.2, 0.5)
+    assert any(key.endswith(f"{best.info.run_id}/artifacts/card.md") for key in keys(s3, "mlflow"))
+
+    bundle = tracked / "bundle"
+    bundle.mkdir()
+    (bundle / "weights.safetensors").write_bytes(os.urandom(1 << 20))
+    version = Registry("adapter").register(
+        bundle, experiment="compared", key="1", about="first", tags={"waived": ""}
+    )
+    held = client.get_model_version_by_alias("adapter", "candidate")
+    assert int(held.version) == version == 1
+    got = client.download_artifacts(held.run_id, "bundle/weights.safetensors", str(tracked))
+    assert Path(got).read_bytes() == (bundle / "weights.safetensors").read_bytes()
+
+
+def test_a_wrong_password_is_an_error_before_the_work_begins(tracked, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "another")
+    with (
+        pytest.raises(ConfigError, match="tracking store cannot be used"),
+        open_run("finetune", {}, enabled=True, experiment="refused"),
+    ):
+        pytest.fail("the step began")
+
+
+def test_a_server_killed_during_training_loses_nothing(
+    server, s3, tracked, tiny_world, repository, finetune_arguments
+):
+    """Iterations go on while it is away; the process is halted only until it is back."""
+    from mlflow import MlflowClient
+
+    params = write_params(
+        tracked / "params.yaml", repository, tiny_world, iterations=ITERATIONS, images_per_prompt=4
+    )
+    words = [*finetune_arguments(params, tracked / "out"), "--set", "run.tracking=true"]
+    client = MlflowClient()
+    with (tracked / "log").open("w+b") as log:
+        training = subprocess.Popen(
+            [sys.executable, "-m", "components.finetune.main", *words],
+            cwd=tracked, stderr=log, stdout=log,
+            env=os.environ | {"PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        try:
+            run = until(lambda: first_run(client, "tiny"), training, log)
+            server.kill()
+            kept = until(lambda: waiting(tracked, 5), training, log)
+            assert {one["kind"] for one in kept} == {"metrics"}
+            training.send_signal(signal.SIGSTOP)
+            server.start()
+            training.send_signal(signal.SIGCONT)
+            assert training.wait(600) == 0, (tracked / "log").read_text()
+        finally:
+            training.kill()
+            training.wait()
+    said = (tracked / "log").read_text()
+    assert said.count("tracking is interrupted, the work goes on") == 1
+    assert "tracking works again" in said
+    ended = client.get_run(run)
+    assert ended.info.status == "FINISHED"
+    for name in ("loss_total", "gradient_norm"):
+        history = client.get_metric_history(run, name)
+        assert sorted(one.step for one in history) == list(range(ITERATIONS)), name
+    assert ended.data.params["iterations"] == str(ITERATIONS)
+    assert list((tracked / "artifacts/unsent").iterdir()) == []
+
+
+def first_run(client, experiment):
+    """Id of a run that has a metric, once there is one."""
+    place = client.get_experiment_by_name(experiment)
+    runs = client.search_runs([place.experiment_id]) if place else []
+    return runs[0].info.run_id if runs and "loss_total" in runs[0].data.metrics else None
+
+
+def waiting(folder, at_least):
+    """Messages that wait for the server, once there are enough."""
+    lines = [
+        line
+        for file in folder.glob("artifacts/unsent/*/messages.jsonl")
+        for line in file.read_text().splitlines()
+    ]
+    return [json.loads(line) for line in lines] if len(lines) >= at_least else None
+
+
+def until(found, training, log):
+    end = time.monotonic() + 300
+    while time.monotonic() < end:
+        if value := found():
+            return value
+        if training.poll() is not None:
+            log.seek(0)
+            raise AssertionError(log.read().decode(errors="replace")[-3000:])
+        time.sleep(0.1)
+    raise AssertionError("it took too long")
+
+
+def test_dvc_keeps_artifacts_on_s3(s3, tmp_path, repository):
+    """Pushed from one checkout, pulled into another: the same bytes, the address in no commit."""
+    pytest.importorskip("dvc_s3")
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW")} | s3
+    environment |= {f"GIT_{who}_{what}": "t@example.org" for who in ("AUTHOR", "COMMITTER")
+                    for what in ("NAME", "EMAIL")}  # fmt: skip
+    environment["DVC_NO_ANALYTICS"] = "1"
+
+    def call(folder, *words):
+        done = subprocess.run(
+            words, cwd=folder, env=environment, capture_output=True, text=True, timeout=300,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def dvc(folder, *words):
+        call(folder, sys.executable, "-m", "dvc", *words)
+
+    call(one, "git", "init", "-q")
+    dvc(one, "init", "-q")
+    (one / ".dvc/config").write_text((repository / ".dvc/config").read_text())
+    (one / "bundle").mkdir()
+    (one / "bundle/weights.safetensors").write_bytes(os.urandom(1 << 20))
+    dvc(one, "add", "-q", "bundle")
+    call(one, "git", "add", "-A")
+    call(one, "git", "commit", "-qm", "a bundle")
+    call(tmp_path, "git", "clone", "-q", str(one), str(two))
+    for folder in (one, two):
+        dvc(folder, "remote", "add", "--local", "--default", "store", f"s3://{BUCKET}/dvc")
+        dvc(folder, "remote", "modify", "--local", "store", "endpointurl", s3["AWS_ENDPOINT_URL"])
+    dvc(one, "push", "-q")
+    assert keys(s3, "dvc")
+    dvc(two, "pull", "-q")
+    pushed, pulled = (folder / "bundle/weights.safetensors" for folder in (one, two))
+    assert pulled.read_bytes() == pushed.read_bytes()
+    shown = subprocess.run(
+        ["git", "status", "--porcelain"], cwd=two, capture_output=True, text=True, check=True
+    )
+    assert shown.stdout == ""
