@@ -14,19 +14,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.step import Settings, Step, arguments, execute, face_detector, open_step
+from components.step import Settings, arguments, execute, open_step
+from components.sweep.sampler import MODELS, Sampler
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from fairness_core.attributes import AttributeSpace
     from fairness_core.config import Params
-    from fairness_core.evaluation import Assessment, Bootstrap, Instruments
+    from fairness_core.evaluation import Bootstrap
     from fairness_core.evaluation.sweep import Point
 
 STEP = "sweep"
-MODELS = ("base", "aligned")
-WEIGHTS = "model.safetensors"
 
 
 def run(
@@ -85,7 +82,7 @@ def run(
         verify(prompts, kind="prompts")
         catalog = read_table(prompts / "prompts.parquet")
         chosen = spread_prompts(select(catalog, sweep["split"]), sweep["prompts"])
-        sampler = _Sampler(models, classifiers, bundle, sampling["batch_size"], settings, step, out)
+        sampler = Sampler(models, classifiers, bundle, sampling["batch_size"], settings, step, out)
         instruments = sampler.instruments(space)
         intervals = Bootstrap(settings.seed, sweep["bootstrap"])
         found: dict[str, dict[str, Any]] = {}
@@ -124,111 +121,6 @@ def run(
         if into is not None:
             write_json({**read_json(into), "sweeps": figures}, into)
             step.log.info("put the figures into %s; run report and gate again", into)
-
-
-class _Sampler:
-    """Images of both models at any setting, and what is measured on them."""
-
-    def __init__(
-        self,
-        models: Mapping[str, Any],
-        classifiers: Path,
-        bundle: Path,
-        batch_size: int,
-        settings: Settings,
-        step: Step,
-        out: Path,
-    ) -> None:
-        from fairness_core.diffusion import DiffusionStack
-        from fairness_core.evaluation import check_audit
-        from fairness_core.export import load_bundle, weights_sha256
-        from fairness_core.portraits.models import resolve
-        from fairness_core.runtime import sha256_file, verify
-
-        verify(classifiers, kind="classifiers")
-        self._models, self._classifiers, self._out = models, classifiers, out
-        self._batch_size, self._settings, self._step = batch_size, settings, step
-        folder = resolve(models["base"])
-        weights = weights_sha256(folder)
-        self._stacks = {model: DiffusionStack.load(folder, device=step.device) for model in MODELS}
-        facts = load_bundle(self._stacks["aligned"], bundle, base=weights)["extra"]
-        check_audit(
-            sha256_file(classifiers / "audit" / WEIGHTS),
-            trained_with=(
-                sha256_file(classifiers / "train" / WEIGHTS),
-                facts.get("classifier_sha256"),
-            ),
-        )
-        self._own = self._stacks["base"].scheduler
-        self._recipes = {model: {"model": model, "base_sha256": weights} for model in MODELS}
-        self._recipes["aligned"]["bundle_sha256"] = sha256_file(bundle / "manifest.json")
-
-    def instruments(self, space: AttributeSpace) -> Instruments:
-        """The networks of the evaluation."""
-        from fairness_core.classifiers import AttributeClassifier
-        from fairness_core.embeddings import ImageSelfEncoder, ImageTextEncoder
-        from fairness_core.evaluation import Instruments
-        from fairness_core.portraits.models import resolve
-
-        device, models = self._step.device, self._models
-        return Instruments(
-            detector=face_detector(models, device.type),
-            classifier=AttributeClassifier.load(self._classifiers / "audit", space).to(device),
-            image_text=ImageTextEncoder.load(resolve(models["audit_image_text"]), device=device),
-            image_self=ImageSelfEncoder.load(resolve(models["audit_image_self"]), device=device),
-            device=device,
-        )
-
-    def measured(
-        self,
-        model: str,
-        point: Point,
-        prompts: pd.DataFrame,
-        images: int,
-        instruments: Instruments,
-        space: AttributeSpace,
-    ) -> Assessment:
-        """One model's images at a setting, sampled where they are not there, and measured."""
-        import pandas as pd
-
-        from fairness_core.diffusion import scheduler_of
-        from fairness_core.evaluation import (
-            IMAGE_NOISE,
-            Sampling,
-            assess,
-            generate_folder,
-            plan_images,
-        )
-        from fairness_core.runtime import read_table
-
-        stack = self._stacks[model]
-        own = point.sampler == "own"
-        stack.scheduler = self._own if own else scheduler_of(point.sampler, self._own)
-        # The noise of the evaluation: the centre's images are the evaluation's.
-        told = Sampling(
-            IMAGE_NOISE, self._settings.seed, point.guidance, point.steps, self._batch_size
-        )
-        counts = pd.DataFrame({"prompt_id": prompts["prompt_id"], "images": images})
-        rows = plan_images(prompts, counts, told, model=model)
-        folder = self._out / "images" / point.name / model
-        generate_folder(
-            stack,
-            rows,
-            folder,
-            told,
-            recipe={**self._recipes[model], "sampler": point.sampler},
-            label=f"{point.name}, {model}",
-            reuse=True,
-        )
-        return assess(
-            read_table(folder / "images.parquet"),
-            folder,
-            prompts,
-            instruments,
-            space,
-            batch_size=self._batch_size,
-            label=f"{point.name}, {model} measured",
-        )
 
 
 def _own(intervals: Bootstrap, point: Point) -> Bootstrap:

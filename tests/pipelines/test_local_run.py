@@ -61,7 +61,8 @@ def plain(tmp_path_factory, repository, tiny_world):
     (folder / "catalog.csv").write_text(CATALOG)
     (folder / "policy.yaml").write_text(POLICY)
     params["generate_prompts"] |= {
-        "world": str(folder / "catalog.csv"), "test_images": 4, "named_images": 2,
+        "world": str(folder / "catalog.csv"),
+        "test_images": 4, "named_images": 2, "scene_images": 2,
     }  # fmt: skip
     params["calibrate_classifier"] |= {"images": 100, "epochs": 1, "audit_epochs": 1}
     params["build_bank"] |= {"images": 8}
@@ -140,7 +141,7 @@ def test_adapters_bundle_and_images_are_those_of_the_command_lines(plain, piped)
     for place, models in (("artifacts/images", 2), ("artifacts/baselines", 1)):
         images = plain / place
         pictures = [path.relative_to(images).as_posix() for path in images.rglob("*.png")]
-        assert len(pictures) == models * (2 * 4 + 2 * 2)
+        assert len(pictures) == models * (2 * 4 + 2 * 2 + 2 * 2)
         same_bytes(images, out / place, pictures)
 
 
