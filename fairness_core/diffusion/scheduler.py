@@ -13,7 +13,8 @@ __all__ = ["SAMPLERS", "fresh_scheduler", "scheduler_of"]
 
 # Name to class of diffusers and options; none of them adds noise while it samples.
 SAMPLERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "ddim": ("DDIMScheduler", {}),
+    # Latents are not within [-1, 1], to which diffusers would clip them.
+    "ddim": ("DDIMScheduler", {"clip_sample": False, "set_alpha_to_one": False}),
     "dpm++2m": ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++"}),
     "euler": ("EulerDiscreteScheduler", {}),
     "heun": ("HeunDiscreteScheduler", {}),

@@ -67,9 +67,12 @@ def test_what_is_there_is_not_sampled_again(here, swept, monkeypatch):
     sampled = []
     batch = generate._sample_batch
     monkeypatch.setattr(generate, "_sample_batch", lambda *args: sampled.append(1) or batch(*args))
-    assert sweep([*FEW, "--set", "sweep.guidance=[1, 2]", "--out", str(swept / "s")]) == 0
+    alone = ["--set", "sweep.steps=[]", "--set", "sweep.samplers=[]"]
+    guidance = ["--set", "sweep.guidance=[1, 2]"]
+    assert sweep([*FEW, *alone, *guidance, "--out", str(swept / "s")]) == 0
     assert len(sampled) == 2  # one new setting, a batch of each model
     axes = read_json(swept / "s/sweeps.json")["axes"]
+    assert set(axes) == {"guidance"}
     assert [point["value"] for point in axes["guidance"]] == [1.0, 2.0, 3.0]
 
 
