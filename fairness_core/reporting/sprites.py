@@ -35,8 +35,9 @@ class Size:
 # From the best to the smallest. Small sources are enlarged here, more smoothly than by a browser.
 SMALL = (Size(96, 88), Size(64, 86), Size(48, 84), Size(32, 80))
 LARGE = (
-    Size(256, 82), Size(192, 80), Size(160, 78), Size(128, 76), Size(112, 72), Size(96, 70),
-    Size(80, 66), Size(72, 62), Size(64, 56), Size(56, 50), Size(48, 46),
+    Size(256, 82), Size(224, 80), Size(192, 78), Size(160, 76), Size(128, 74), Size(112, 68),
+    Size(96, 62), Size(80, 54), Size(72, 44), Size(72, 34), Size(64, 40), Size(64, 30),
+    Size(56, 36), Size(48, 36),
 )  # fmt: skip
 SMALL_EDGE = 96
 

@@ -54,6 +54,9 @@ def test_a_folder_is_measured_as_the_evaluation_measures_it(here, folder, tmp_pa
     manifest = verify(tmp_path / "o", kind="audit")
     found = read_json(tmp_path / "o/audit.json")
     assert manifest["extra"]["classifier_sha256"] == found["classifier_sha256"]
+    page = (tmp_path / "o/audit.html").read_text(encoding="utf-8")
+    assert f"{found['gender']['bias']:.3f}" in page
+    assert page.count('<figure class="audited">') == found["images"]
     evaluated = read_json(here / "metrics/evaluation.json")["base"]
     for group in ("gender", "age", "gender_x_age"):
         assert abs(found[group]["bias"] - evaluated[group]["bias"]) < 1e-9

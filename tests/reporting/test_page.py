@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from fairness_core.reporting import ReportData, build_page
 from fairness_core.reporting.summary import number, percent
 from tests.reporting import world
 from tests.reporting.document import Document
+from tests.reporting.world import SPACE
 
 SECTIONS = [
     "result",
@@ -326,3 +328,45 @@ def test_an_image_that_cannot_be_read_is_named(data: ReportData, tmp_path: Path)
 
 def test_the_same_data_give_the_same_page(data: ReportData, page: Document) -> None:
     assert build_page(data) == page.source
+
+
+def test_more_pictures_than_are_shown_at_once_come_as_data(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    data = world.make(tmp_path_factory.mktemp("ten"), prompts=1, images=10, drawn=10)
+    page = Document(build_page(data))
+    assert len(page.section("pictures").all("li")) == 8
+    assert "Show all 10 pairs" in page.section("pictures").text
+    (store,) = [e for e in page.root.all("script") if e.attributes.get("type")]
+    (text,) = store.children
+    held = json.loads(str(text))
+    assert held["attributes"][0] == ["gender", ["female", "male"]]
+    (grid,) = held["grids"]
+    assert grid["indices"] == list(range(10))
+    faces = data.faces[(data.faces["model"] == "base") & (data.faces["index"] == 9)].iloc[0]
+    row = grid["rows"]["base"][9]
+    box = [faces["x0"], faces["y0"], faces["x1"] - faces["x0"], faces["y1"] - faces["y0"]]
+    assert row[:4] == [round(1000 * edge / 32) for edge in box]
+    seen = [a.classes[k] for a, k in zip(data.space.attributes, row[4:7], strict=True)]
+    assert seen == [faces[name] for name in data.space.names]
+    assert row[7:9] == [round(100 * faces[f"p_gender_{name}"]) for name in ("female", "male")]
+    assert grid["rows"]["base"][2] == 0  # no face there
+
+
+def test_mean_shares_stand_beside_the_target_in_a_joint_table(small: ReportData) -> None:
+    shares = {
+        name: (k + 1) / 36 for k, name in enumerate(SPACE.subset(["gender", "race"]).cell_names)
+    }
+    evaluation = {
+        model: {**entry, "gender_x_race": {**entry["gender_x_race"], "shares": shares}}
+        if model in ("base", "aligned")
+        else entry
+        for model, entry in small.evaluation.items()
+    }
+    page = Document(build_page(replace(small, evaluation=evaluation)))
+    (table,) = page.section("shares").all("table", class_="joint")
+    rows = table.all("tbody")[0].all("tr")
+    assert [row.all("th")[0].text for row in rows] == ["female", "male"]
+    assert [len(row.all("td")) for row in rows] == [4, 4]
+    assert "0.22" in rows[1].all("td")[3].text
+    assert "0.125" in rows[0].all("td")[0].text
