@@ -1,14 +1,21 @@
-"""Configurations of the networks of a run: from their folders, or of the published models."""
+"""Networks of a run by their shapes alone: from their folders, or as the published models are."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fairness_core.errors import ConfigError
 
-__all__ = ["INSIDE", "PUBLISHED", "configuration", "missing"]
+if TYPE_CHECKING:
+    import torch
+
+    from fairness_core.config import Finetune
+    from fairness_core.training.dry_run import Cost, Networks
+
+__all__ = ["PUBLISHED", "configuration", "costs", "missing"]
 
 # Stable Diffusion 1.5, CLIP ViT-H/14 and DINOv2 ViT-B/14, where these differ from the libraries'
 # own defaults.
@@ -83,3 +90,90 @@ def missing(models: Mapping[str, Any]) -> list[str]:
     """Models whose folders are not there."""
     names = {"base": "unet", "image_text": "image_text", "image_self": "image_self"}
     return [f"models.{key}" for key, name in names.items() if configuration(models, name) is None]
+
+
+def networks_of(models: Mapping[str, Any], section: Finetune, checkpointing: bool) -> Networks:
+    """Networks of the models' configurations; of the published ones' where folders are missing."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPModel, CLIPTextModel, Dinov2Model
+    from transformers.initialization import no_init_weights
+
+    from fairness_core.runtime import as_dtype
+    from fairness_core.training.dry_run import Networks
+
+    made: dict[str, Any] = {}
+    for name, cls in {
+        "unet": UNet2DConditionModel,
+        "vae": AutoencoderKL,
+        "text_encoder": CLIPTextModel,
+        "image_text": CLIPModel,
+        "image_self": Dinov2Model,
+    }.items():
+        found = configuration(models, name) or PUBLISHED[name]
+        # What is made without contents cannot be converted afterwards.
+        with _as_default(as_dtype(section.precision if name in INSIDE else "float32")):
+            if name in ("unet", "vae"):
+                made[name] = cls.from_config(found)
+            else:
+                with no_init_weights():
+                    made[name] = cls(cls.config_class(**found))
+        made[name].eval().requires_grad_(False)
+    if checkpointing:
+        made["unet"].enable_gradient_checkpointing()
+        made["vae"].enable_gradient_checkpointing()
+    if section.train_unet:
+        _adapt(made["unet"], section.rank)
+    clip, dino = made["image_text"], made["image_self"]
+    return Networks(
+        made["unet"],
+        made["vae"],
+        (
+            (
+                lambda x: clip.get_image_features(pixel_values=x).pooler_output,
+                clip.config.vision_config.image_size,
+            ),
+            (lambda x: dino(pixel_values=x).pooler_output, dino.config.image_size),
+        ),
+        tuple(made.values()),
+    )
+
+
+@contextmanager
+def _as_default(kind: torch.dtype) -> Iterator[None]:
+    import torch
+
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(kind)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _adapt(unet: Any, rank: int) -> None:
+    from peft import LoraConfig, inject_adapter_in_model
+
+    from fairness_core.diffusion.adapters import TARGETS
+
+    inject_adapter_in_model(LoraConfig(r=rank, target_modules=list(TARGETS["unet"])), unet)
+
+
+def costs(models: Mapping[str, Any], section: Finetune) -> Callable[[int, bool], Cost]:
+    """Costs of micro-batches by dry runs."""
+    from fairness_core.training.dry_run import dry_run, without_contents
+
+    def cost(images: int, checkpointing: bool) -> Cost:
+        with without_contents():
+            networks = networks_of(models, section, checkpointing)
+            text: Any = networks.modules[2].config
+            return dry_run(
+                networks,
+                images=images,
+                tokens=text.max_position_embeddings,
+                width=text.hidden_size,
+                guided=section.guidance != 1,
+                text_only=section.guided_gradient == "text" or section.soft_tokens > 0,
+                trains_unet=section.train_unet,
+            )
+
+    return cost
