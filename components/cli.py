@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from components import sweeps
+from components import planning, sweeps
 from components.portraits import app as portraits
 from fairness_core.errors import ConfigError, EvenhandError
 
@@ -201,6 +201,7 @@ def check(
 
 # By name: the pipelines stand above the steps, which import nothing of them.
 sweeps.register(app)
+planning.register(app)
 importlib.import_module("pipelines.commands").register(app)
 
 

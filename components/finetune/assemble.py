@@ -26,6 +26,7 @@ from fairness_core.embeddings import (
     weights_sha256,
 )
 from fairness_core.portraits.models import resolve
+from fairness_core.runtime import as_dtype
 from fairness_core.runtime.artifacts import sha256_file, verify
 from fairness_core.runtime.distributed import World
 from fairness_core.runtime.seeds import generator
@@ -52,7 +53,12 @@ def assemble(
 ) -> tuple[Models, StepSettings, Schedule]:
     """Load the models, add the adapters, and say what each iteration and the run are told."""
     device = world.device
-    stack = DiffusionStack.load(resolve(models["base"]), device=device)
+    stack = DiffusionStack.load(
+        resolve(models["base"]), device=device, dtype=as_dtype(section.precision)
+    )
+    if section.checkpointing:
+        for network in (stack.network, stack.vae):
+            network.enable_gradient_checkpointing()
     draws = generator("adapters", settings.seed)
     if section.soft_tokens:
         add_soft_tokens(stack, section.soft_tokens, generator=draws)

@@ -59,6 +59,7 @@ def run(
     from fairness_core.errors import ConfigError
     from fairness_core.evaluation import Shard
     from fairness_core.portraits.models import resolve
+    from fairness_core.runtime import as_dtype
     from fairness_core.runtime.artifacts import read_table, verify
     from fairness_core.runtime.logs import progress
     from fairness_core.training import plan_batch
@@ -72,7 +73,8 @@ def run(
         table = read_table(prompts / "prompts.parquet")
         space = AttributeSpace.from_mapping(attributes, joint)
         texts = training_prompts(table, space, section.prompt_families).texts
-        stack = DiffusionStack.load(resolve(base), device=step.device)
+        kind = as_dtype(section.precision)
+        stack = DiffusionStack.load(resolve(base), device=step.device, dtype=kind)
         store = originals_store(section, base, stack, originals)
         schedule = new_schedule(section, settings.seed)
         made = 0

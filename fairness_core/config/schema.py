@@ -177,6 +177,12 @@ class Finetune(Section):
     noise_sets: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
         default=None, description="sets of noise of each prompt; null: new at every visit"
     )
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="float32", description="type of the diffusion model's frozen weights"
+    )
+    checkpointing: bool = Field(
+        default=False, description="recompute blocks in the backward pass, to save memory"
+    )
     guidance: Guidance
     train_text_encoder: bool = Field(description="LoRA on the text encoder")
     train_unet: bool = Field(description="LoRA on the U-Net")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 from typing import Any
@@ -289,6 +290,38 @@ def test_the_text_branch_holds_the_empty_prompt_fixed(tiny_world: TinyWorld, alo
     result, gradient = run_step(models, settings, alone, noise)
     assert_same_gradient(gradient, expected, GRADIENT)
     assert_close(result.losses["total"], loss, FLOAT32)
+
+
+def test_recomputed_blocks_leave_the_same_gradient(tiny_world: TinyWorld, alone: World) -> None:
+    found = []
+    for recompute in (False, True):
+        models = tiny_models(tiny_world, unet=True, double=True)
+        for network in (models.stack.network, models.stack.vae):
+            if recompute:
+                network.enable_gradient_checkpointing()
+        try:
+            settings = tiny_settings(gradient_steps=2)
+            found.append(run_step(models, settings, alone, make_noise(models, 2))[1])
+        finally:
+            models.stack.vae.disable_gradient_checkpointing()
+    assert_same_gradient(found[1], found[0], GRADIENT)
+
+
+def test_frozen_weights_of_half_the_bits(tiny_world: TinyWorld, alone: World) -> None:
+    """The adapters stay float32, and their gradient has nearly the direction of float32's."""
+    found = []
+    for kind in (torch.float32, torch.bfloat16):
+        models = tiny_models(tiny_world)
+        stack = models.stack
+        stack.vae = copy.deepcopy(stack.vae)
+        for network in (stack.text_encoder, stack.unet, stack.vae):
+            network.to(kind)
+        for parameter in trainable(stack).values():
+            parameter.data = parameter.data.float()
+        noise = make_noise(models, 2).float()
+        found.append(flat(run_step(models, tiny_settings(), alone, noise)[1])["all"])
+    assert found[1].dtype == torch.float32
+    assert float(torch.nn.functional.cosine_similarity(*found, dim=0)) > 0.9
 
 
 def test_gradients_add_up(tiny_world: TinyWorld, alone: World) -> None:

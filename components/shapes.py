@@ -1,0 +1,179 @@
+"""Networks of a run by their shapes alone: from their folders, or as the published models are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fairness_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+
+    from fairness_core.config import Finetune
+    from fairness_core.training.dry_run import Cost, Networks
+
+__all__ = ["PUBLISHED", "configuration", "costs", "missing"]
+
+# Stable Diffusion 1.5, CLIP ViT-H/14 and DINOv2 ViT-B/14, where these differ from the libraries'
+# own defaults.
+PUBLISHED: Mapping[str, dict[str, Any]] = {
+    "unet": {
+        "sample_size": 64,
+        "cross_attention_dim": 768,
+        "attention_head_dim": 8,
+    },
+    "vae": {
+        "block_out_channels": (128, 256, 512, 512),
+        "down_block_types": ("DownEncoderBlock2D",) * 4,
+        "up_block_types": ("UpDecoderBlock2D",) * 4,
+        "layers_per_block": 2,
+        "sample_size": 512,
+    },
+    "text_encoder": {
+        "hidden_size": 768,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "max_position_embeddings": 77,
+        "vocab_size": 49408,
+    },
+    "image_text": {
+        "projection_dim": 1024,
+        "text_config": {
+            "hidden_size": 1024,
+            "intermediate_size": 4096,
+            "num_hidden_layers": 24,
+            "num_attention_heads": 16,
+        },
+        "vision_config": {
+            "hidden_size": 1280,
+            "intermediate_size": 5120,
+            "num_hidden_layers": 32,
+            "num_attention_heads": 16,
+            "patch_size": 14,
+            "image_size": 224,
+        },
+    },
+    "image_self": {"image_size": 224, "patch_size": 14},
+}
+INSIDE = ("unet", "vae", "text_encoder")
+
+
+def configuration(models: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+    """A network's own configuration; None where its folder is not there.
+
+    Raises:
+        ConfigError: The base model has no U-Net with one text encoder.
+    """
+    from fairness_core.portraits.models import PREFIX, resolve
+    from fairness_core.runtime.artifacts import read_json
+
+    key = "base" if name in INSIDE else name
+    if not models[key].startswith(PREFIX) and not Path(models[key]).is_dir():
+        return None
+    folder = resolve(models[key])
+    place = folder / name if name in INSIDE else folder
+    if not (place / "config.json").is_file():
+        raise ConfigError(
+            "A plan needs a pipeline with a U-Net and one text encoder",
+            given=folder,
+            do="plan with Stable Diffusion 1.x or 2.x",
+        )
+    found: dict[str, Any] = read_json(place / "config.json")
+    return found
+
+
+def missing(models: Mapping[str, Any]) -> list[str]:
+    """Models whose folders are not there."""
+    names = {"base": "unet", "image_text": "image_text", "image_self": "image_self"}
+    return [f"models.{key}" for key, name in names.items() if configuration(models, name) is None]
+
+
+def networks_of(models: Mapping[str, Any], section: Finetune, checkpointing: bool) -> Networks:
+    """Networks of the models' configurations; of the published ones' where folders are missing."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPModel, CLIPTextModel, Dinov2Model
+    from transformers.initialization import no_init_weights
+
+    from fairness_core.runtime import as_dtype
+    from fairness_core.training.dry_run import Networks
+
+    made: dict[str, Any] = {}
+    for name, cls in {
+        "unet": UNet2DConditionModel,
+        "vae": AutoencoderKL,
+        "text_encoder": CLIPTextModel,
+        "image_text": CLIPModel,
+        "image_self": Dinov2Model,
+    }.items():
+        found = configuration(models, name) or PUBLISHED[name]
+        # What is made without contents cannot be converted afterwards.
+        with _as_default(as_dtype(section.precision if name in INSIDE else "float32")):
+            if name in ("unet", "vae"):
+                made[name] = cls.from_config(found)
+            else:
+                with no_init_weights():
+                    made[name] = cls(cls.config_class(**found))
+        made[name].eval().requires_grad_(False)
+    if checkpointing:
+        made["unet"].enable_gradient_checkpointing()
+        made["vae"].enable_gradient_checkpointing()
+    if section.train_unet:
+        _adapt(made["unet"], section.rank)
+    clip, dino = made["image_text"], made["image_self"]
+    return Networks(
+        made["unet"],
+        made["vae"],
+        (
+            (
+                lambda x: clip.get_image_features(pixel_values=x).pooler_output,
+                clip.config.vision_config.image_size,
+            ),
+            (lambda x: dino(pixel_values=x).pooler_output, dino.config.image_size),
+        ),
+        tuple(made.values()),
+    )
+
+
+@contextmanager
+def _as_default(kind: torch.dtype) -> Iterator[None]:
+    import torch
+
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(kind)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _adapt(unet: Any, rank: int) -> None:
+    from peft import LoraConfig, inject_adapter_in_model
+
+    from fairness_core.diffusion.adapters import TARGETS
+
+    inject_adapter_in_model(LoraConfig(r=rank, target_modules=list(TARGETS["unet"])), unet)
+
+
+def costs(models: Mapping[str, Any], section: Finetune) -> Callable[[int, bool], Cost]:
+    """Costs of micro-batches by dry runs."""
+    from fairness_core.training.dry_run import dry_run, without_contents
+
+    def cost(images: int, checkpointing: bool) -> Cost:
+        with without_contents():
+            networks = networks_of(models, section, checkpointing)
+            text: Any = networks.modules[2].config
+            return dry_run(
+                networks,
+                images=images,
+                tokens=text.max_position_embeddings,
+                width=text.hidden_size,
+                guided=section.guidance != 1,
+                text_only=section.guided_gradient == "text" or section.soft_tokens > 0,
+                trains_unet=section.train_unet,
+            )
+
+    return cost
