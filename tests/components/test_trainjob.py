@@ -16,7 +16,8 @@ from components.finetune.follow import follow
 from components.finetune.launch import launch
 from components.finetune.node import ABANDONED
 from components.finetune.node import main as node
-from components.finetune.trainjob import CALLS, ClusterError, Owner, Plan, manifest
+from components.finetune.trainer import CALLS, ClusterError
+from components.finetune.trainjob import Owner, Plan, manifest
 from fairness_core.errors import ConfigError
 from pipelines.resources import Cluster, Images, Placement
 from tests.components.fake_cluster import serving, strict
