@@ -11,7 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from components.finetune.trainjob import ClusterError, Owner, Plan, Trainer, manifest
+from components.finetune.trainer import ClusterError, Trainer
+from components.finetune.trainjob import Owner, Plan, manifest
 from fairness_core.runtime.logs import get_logger
 
 __all__ = ["follow"]

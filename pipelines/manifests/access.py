@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from components.finetune.trainjob import CALLS
+from components.finetune.trainer import CALLS
 from pipelines.manifests.objects import Object, Objects, title
 
 __all__ = ["calls", "roles", "secrets"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -16,7 +18,8 @@ from components.finetune.follow import follow
 from components.finetune.launch import launch
 from components.finetune.node import ABANDONED
 from components.finetune.node import main as node
-from components.finetune.trainjob import CALLS, ClusterError, Owner, Plan, manifest
+from components.finetune.trainer import CALLS, ClusterError
+from components.finetune.trainjob import Owner, Plan, manifest
 from fairness_core.errors import ConfigError
 from pipelines.resources import Cluster, Images, Placement
 from tests.components.fake_cluster import serving, strict
@@ -266,6 +269,42 @@ def test_a_node_that_nobody_follows_gives_up(tmp_path, capsys):
     assert "Nobody follows this training any more" in capsys.readouterr().err
     end = (sys.executable, "-c", "import sys; sys.exit(int(sys.argv[1]))")
     assert node([str(alive), "3"], command=end) == 3
+
+
+MEET = """
+import os, torch, torch.distributed as group
+group.init_process_group("gloo")
+total = torch.ones(1)
+group.all_reduce(total)
+open(os.environ["FOUND"] + os.environ["RANK"], "w").write(str(total.item()))
+group.destroy_process_group()
+"""
+NODE = """
+import sys
+from components.finetune.node import main
+torchrun = (sys.executable, "-m", "torch.distributed.run", sys.argv[2])
+sys.exit(main(sys.argv[1:2], command=torchrun))
+"""
+
+
+@pytest.mark.integration
+def test_two_nodes_meet_by_the_variables_that_trainer_sets(tmp_path, repository):
+    (tmp_path / "meet.py").write_text(MEET)
+    (tmp_path / "alive").touch()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [sys.executable, "-c", NODE, str(tmp_path / "alive"), str(tmp_path / "meet.py")]
+    trainer = {
+        "PET_NNODES": "2", "PET_NPROC_PER_NODE": "2", "PET_MASTER_ADDR": "127.0.0.1",
+        "PET_MASTER_PORT": str(port), "FOUND": str(tmp_path / "found"),
+        "PYTHONPATH": str(repository),
+    }  # fmt: skip
+    nodes = [
+        subprocess.Popen(words, env=os.environ | trainer | {"PET_NODE_RANK": rank}) for rank in "01"
+    ]
+    assert [one.wait(timeout=200) for one in nodes] == [0, 0]
+    assert [(tmp_path / f"found{rank}").read_text() for rank in range(4)] == ["4.0"] * 4
 
 
 def test_what_no_profile_can_do_is_refused():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from components.finetune.trainjob import CALLS
+from components.finetune.trainer import CALLS
 from fairness_core.errors import ConfigError
 from pipelines.commands import lint_manifests
 from pipelines.manifests import check, problems, read
