@@ -11,6 +11,8 @@ from components import cli
 from fairness_core.config import load
 from fairness_core.errors import ConfigError
 from pipelines.compile import arguments, given_policy
+from pipelines.job import lines
+from pipelines.provenance import provenance
 from pipelines.server import ServerError
 from tests.pipelines.conftest import IMAGES
 from tests.pipelines.fake_server import TOKEN
@@ -27,8 +29,13 @@ def reproduce(fake, *more):  # noqa: F811
 
 @pytest.fixture
 def sent(fake, checkout):  # noqa: F811
-    """A run of this very checkout."""
-    submit(fake, "--set", ITERATIONS)
+    """What the server keeps of a run of this very checkout."""
+    tags = provenance(checkout, IMAGES, dirty=False, unpinned=False)
+    description = lines({"pipeline": "align-and-evaluate", **tags})
+    parameters = {"finetune_parameters": "{}"}
+    run = {"run_id": "runs-0", "description": description, "display_name": "a",
+           "runtime_config": {"parameters": parameters}}  # fmt: skip
+    fake.stored["runs"].append(run)
     return checkout
 
 
@@ -48,11 +55,12 @@ def commit(folder, message):
     subprocess.run(words, cwd=folder, check=True)
 
 
-def test_the_same_parameters_in_the_same_image(fake, sent, ran):  # noqa: F811
+def test_the_same_parameters_in_the_same_image(fake, checkout, ran):  # noqa: F811
+    submit(fake, "--set", ITERATIONS)
     said = reproduce(fake, "--out", "again", "--memory", "4g")
     ((name, given, out), options) = ran[0]
-    wanted = arguments("align-and-evaluate", load(sent / "params.yaml", [ITERATIONS]))
-    assert given == wanted | given_policy(sent / "policy.yaml")
+    wanted = arguments("align-and-evaluate", load(checkout / "params.yaml", [ITERATIONS]))
+    assert given == wanted | given_policy(checkout / "policy.yaml")
     assert (name, str(out)) == ("align-and-evaluate", "again")
     assert (options["containers"].image, options["containers"].memory) == (IMAGES.cpu, "4g")
     assert options["environment"] == {"EVENHAND_TRACKING": "0"}
@@ -87,18 +95,15 @@ def test_another_commit_is_an_error_with_the_way_back(fake, sent, ran):  # noqa:
     assert ran == []
 
 
-def test_other_data_are_an_error(fake, checkout, ran):  # noqa: F811
-    submit(fake)
+def test_other_data_are_an_error(fake, sent, ran):  # noqa: F811
     run = fake.stored["runs"][0]
     run["description"] = run["description"].replace("data: sha256:", "data: sha256:0")
     with pytest.raises(ConfigError, match="knew other data.*dvc pull"):
         reproduce(fake)
 
 
-def test_a_run_with_unknown_changes_is_refused_unless_told(fake, checkout, ran):  # noqa: F811
-    (checkout / "more").write_text("x")
-    submit(fake, "--allow-dirty")
-    (checkout / "more").unlink()
+def test_a_run_with_unknown_changes_is_refused_unless_told(fake, sent, ran):  # noqa: F811
+    fake.stored["runs"][0]["description"] += "\ngit.dirty: true"
     with pytest.raises(ConfigError, match="what they were is not known"):
         reproduce(fake)
     reproduce(fake, "--allow-dirty")
