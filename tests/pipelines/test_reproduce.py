@@ -16,7 +16,7 @@ from pipelines.provenance import provenance
 from pipelines.server import ServerError
 from tests.pipelines.conftest import IMAGES
 from tests.pipelines.fake_server import TOKEN
-from tests.pipelines.test_client import checkout, fake, submit  # noqa: F401 - fixtures
+from tests.pipelines.test_client import checkout, fake  # noqa: F401 - fixtures
 
 # The arguments below are fixtures of the imported names.
 ITERATIONS = "finetune.iterations=40"
@@ -24,7 +24,9 @@ ITERATIONS = "finetune.iterations=40"
 
 def reproduce(fake, *more):  # noqa: F811
     words = ["reproduce", "runs-0", "--host", fake.url, "--token", TOKEN, *more]
-    return CliRunner().invoke(cli.app, words, catch_exceptions=False).output
+    result = CliRunner().invoke(cli.app, words, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
 
 
 @pytest.fixture
@@ -32,7 +34,8 @@ def sent(fake, checkout):  # noqa: F811
     """What the server keeps of a run of this very checkout."""
     tags = provenance(checkout, IMAGES, dirty=False, unpinned=False)
     description = lines({"pipeline": "align-and-evaluate", **tags})
-    parameters = {"finetune_parameters": "{}"}
+    parameters = arguments("align-and-evaluate", load(checkout / "params.yaml", [ITERATIONS]))
+    parameters |= given_policy(checkout / "policy.yaml")
     run = {"run_id": "runs-0", "description": description, "display_name": "a",
            "runtime_config": {"parameters": parameters}}  # fmt: skip
     fake.stored["runs"].append(run)
@@ -55,12 +58,11 @@ def commit(folder, message):
     subprocess.run(words, cwd=folder, check=True)
 
 
-def test_the_same_parameters_in_the_same_image(fake, checkout, ran):  # noqa: F811
-    submit(fake, "--set", ITERATIONS)
+def test_the_same_parameters_in_the_same_image(fake, sent, ran):  # noqa: F811
     said = reproduce(fake, "--out", "again", "--memory", "4g")
     ((name, given, out), options) = ran[0]
-    wanted = arguments("align-and-evaluate", load(checkout / "params.yaml", [ITERATIONS]))
-    assert given == wanted | given_policy(checkout / "policy.yaml")
+    assert given == fake.stored["runs"][0]["runtime_config"]["parameters"]
+    assert '"iterations": 40' in given["finetune_parameters"]
     assert (name, str(out)) == ("align-and-evaluate", "again")
     assert (options["containers"].image, options["containers"].memory) == (IMAGES.cpu, "4g")
     assert options["environment"] == {"EVENHAND_TRACKING": "0"}
