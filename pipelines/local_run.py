@@ -22,6 +22,7 @@ from pipelines.lint import read_compiled
 from pipelines.local_results import (
     collect_results,
     expected_tasks,
+    keep_shown,
     missing_outputs,
     reused_folders,
 )
@@ -100,6 +101,8 @@ def run_here(
     if len(new) == 1:
         # Also of a run that failed: one that the gate stops still has its report.
         collect_results(new[0], out, reused)
+        if reuse:
+            keep_shown(new[0])
     reasons = explain(watched.ended, containers.memory) if containers and watched else []
     if failure is not None or len(new) != 1:
         raise ArtifactError(

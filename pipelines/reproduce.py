@@ -101,7 +101,7 @@ def reproduce(
     memory: Annotated[str, typer.Option(help="docker: memory of each container, as 4g.")] = "",
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("artifacts/reproduced"),
     show: Annotated[bool, typer.Option(help="Print what would be run, and run nothing.")] = False,
-    dirty: Dirty = False,
+    allow_dirty: Dirty = False,
     host: Host = None,
     token: Token = None,
     namespace: Namespace = "",
@@ -118,7 +118,7 @@ def reproduce(
     from pipelines.server import Endpoint
 
     run = recorded(Cluster(Endpoint(host, token, namespace, ca=ca, timeout=timeout)), run_id)
-    check_checkout(run, Path.cwd(), dirty=dirty)
+    check_checkout(run, Path.cwd(), dirty=allow_dirty)
     chosen = image or run.tags["image.cpu"]
     typer.echo(f"Pipeline: {run.pipeline}\nCommit:   {run.tags['git']}")
     typer.echo(f"Image:    {chosen if runner == 'docker' else 'none, processes of this Python'}")

@@ -139,7 +139,7 @@ def test_metrics_are_those_of_the_command_lines(plain, contained, name):
         without_seconds(json.loads((folder / "metrics" / name).read_text()))
         for folder in (plain, contained[0])
     )
-    assert len(one) > 2
+    assert len(one) >= 2
     assert one == other
 
 

@@ -39,10 +39,14 @@ def network():
 
 
 def test_two_nodes_train_what_one_process_does(image, plain, network, tmp_path):
-    out = tmp_path / "out"
+    given, out = tmp_path / "in", tmp_path / "out"
+    for part in ("prompts", "classifiers", "bank"):
+        shutil.copytree(plain / "artifacts" / part, given / "artifacts" / part)
+    shutil.copy(plain / "params.yaml", given)
     out.mkdir()
-    shutil.chown(out, 10001, 10001)
-    for folder in (plain, tmp_path, *tmp_path.parents[:2]):
+    for path in (out, given, *given.rglob("*")):
+        shutil.chown(path, 10001, 10001)
+    for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)
     names = [f"{network}-{rank}" for rank in range(2)]
     try:
@@ -52,7 +56,7 @@ def test_two_nodes_train_what_one_process_does(image, plain, network, tmp_path):
                 "--user", "10001:10001", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL",
                 "--security-opt", "no-new-privileges", "--workdir", "/in",
                 "--env", "GLOO_SOCKET_IFNAME=eth0", "--env", "OMP_NUM_THREADS=1",
-                "--mount", f"type=bind,src={plain},dst=/in,readonly",
+                "--mount", f"type=bind,src={given},dst=/in,readonly",
                 "--mount", f"type=bind,src={out},dst=/out",
                 image, *TORCHRUN.format(rank=rank, first=names[0]).split(),
             )  # fmt: skip

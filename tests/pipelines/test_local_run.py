@@ -28,6 +28,7 @@ from pipelines.local_results import (
     Expected,
     collect_results,
     expected_tasks,
+    keep_shown,
     missing_outputs,
 )
 from pipelines.local_run import SOURCES, run_here
@@ -234,6 +235,33 @@ def test_a_run_that_failed_shows_what_it_had_finished(tmp_path):
     assert (out / "artifacts/report/report.html").read_text() == "x"
     assert (out / "artifacts/gate/verdict.json").is_file()
     assert [path.name for path in sorted((out / "artifacts").iterdir())] == ["gate", "report"]
+
+
+def test_what_is_on_the_page_only_can_be_reused_and_what_is_lost_is_still_found(tmp_path):
+    one, task = tmp_path / "evaluate-bias", Expected("evaluate-bias", "evaluate-bias", ("metrics",))
+    one.mkdir()
+    made = {name: {"artifacts": [{"uri": str(one / name)}]} for name in ("changes", "metrics")}
+    (one / "executor_output.json").write_text(json.dumps({"artifacts": made}))
+    (one / "metrics").write_text("{}")
+    keep_shown(tmp_path)
+    assert (one / "changes").read_bytes() == b""
+    assert (one / "metrics").read_text() == "{}"
+    (one / "metrics").unlink()
+    keep_shown(tmp_path)
+    assert missing_outputs([task], tmp_path) == ["evaluate-bias: no metrics"]
+
+
+def test_outputs_of_an_earlier_run_count(tmp_path):
+    before, run, out = tmp_path / "before/publish", tmp_path / "run", tmp_path / "out"
+    (before / "bundle").mkdir(parents=True)
+    (before / "bundle/manifest.json").write_text("{}")
+    (before / "executor_output.json").write_text("{}")
+    run.mkdir()
+    tasks = [Expected("publish", "publish", ("bundle",))]
+    assert missing_outputs(tasks, run) == ["publish: it did not run"]
+    assert missing_outputs(tasks, run, {"publish": before}) == []
+    collect_results(run, out, {"publish": before})
+    assert (out / "artifacts/bundle/manifest.json").is_file()
 
 
 def test_loops_are_unrolled_and_page_only_outputs_left_out(documents):

@@ -11,10 +11,12 @@ from components import cli
 from fairness_core.config import load
 from fairness_core.errors import ConfigError
 from pipelines.compile import arguments, given_policy
+from pipelines.job import lines
+from pipelines.provenance import provenance
 from pipelines.server import ServerError
 from tests.pipelines.conftest import IMAGES
 from tests.pipelines.fake_server import TOKEN
-from tests.pipelines.test_client import checkout, fake, submit  # noqa: F401 - fixtures
+from tests.pipelines.test_client import checkout, fake  # noqa: F401 - fixtures
 
 # The arguments below are fixtures of the imported names.
 ITERATIONS = "finetune.iterations=40"
@@ -22,13 +24,21 @@ ITERATIONS = "finetune.iterations=40"
 
 def reproduce(fake, *more):  # noqa: F811
     words = ["reproduce", "runs-0", "--host", fake.url, "--token", TOKEN, *more]
-    return CliRunner().invoke(cli.app, words, catch_exceptions=False).output
+    result = CliRunner().invoke(cli.app, words, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
 
 
 @pytest.fixture
 def sent(fake, checkout):  # noqa: F811
-    """A run of this very checkout."""
-    submit(fake, "--set", ITERATIONS)
+    """What the server keeps of a run of this very checkout."""
+    tags = provenance(checkout, IMAGES, dirty=False, unpinned=False)
+    description = lines({"pipeline": "align-and-evaluate", **tags})
+    parameters = arguments("align-and-evaluate", load(checkout / "params.yaml", [ITERATIONS]))
+    parameters |= given_policy(checkout / "policy.yaml")
+    run = {"run_id": "runs-0", "description": description, "display_name": "a",
+           "runtime_config": {"parameters": parameters}}  # fmt: skip
+    fake.stored["runs"].append(run)
     return checkout
 
 
@@ -51,8 +61,8 @@ def commit(folder, message):
 def test_the_same_parameters_in_the_same_image(fake, sent, ran):  # noqa: F811
     said = reproduce(fake, "--out", "again", "--memory", "4g")
     ((name, given, out), options) = ran[0]
-    wanted = arguments("align-and-evaluate", load(sent / "params.yaml", [ITERATIONS]))
-    assert given == wanted | given_policy(sent / "policy.yaml")
+    assert given == fake.stored["runs"][0]["runtime_config"]["parameters"]
+    assert '"iterations": 40' in given["finetune_parameters"]
     assert (name, str(out)) == ("align-and-evaluate", "again")
     assert (options["containers"].image, options["containers"].memory) == (IMAGES.cpu, "4g")
     assert options["environment"] == {"EVENHAND_TRACKING": "0"}
@@ -87,18 +97,15 @@ def test_another_commit_is_an_error_with_the_way_back(fake, sent, ran):  # noqa:
     assert ran == []
 
 
-def test_other_data_are_an_error(fake, checkout, ran):  # noqa: F811
-    submit(fake)
+def test_other_data_are_an_error(fake, sent, ran):  # noqa: F811
     run = fake.stored["runs"][0]
     run["description"] = run["description"].replace("data: sha256:", "data: sha256:0")
     with pytest.raises(ConfigError, match="knew other data.*dvc pull"):
         reproduce(fake)
 
 
-def test_a_run_with_unknown_changes_is_refused_unless_told(fake, checkout, ran):  # noqa: F811
-    (checkout / "more").write_text("x")
-    submit(fake, "--allow-dirty")
-    (checkout / "more").unlink()
+def test_a_run_with_unknown_changes_is_refused_unless_told(fake, sent, ran):  # noqa: F811
+    fake.stored["runs"][0]["description"] += "\ngit.dirty: true"
     with pytest.raises(ConfigError, match="what they were is not known"):
         reproduce(fake)
     reproduce(fake, "--allow-dirty")
