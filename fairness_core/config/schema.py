@@ -15,20 +15,18 @@ from fairness_core.config.after_training import (
     EvaluateBias,
     Gate,
     GenerateImages,
-    Guidance,
     Publish,
     Report,
-    SamplingSteps,
     Sweep,
 )
 from fairness_core.config.choices import network, source_of_faces
+from fairness_core.config.finetune import Finetune, LearningRate
 from fairness_core.config.targets import (
     AttributeEntry,
     ClassName,
     JointTable,
     Name,
     Section,
-    Share,
     Targets,
     Text,
     pair,
@@ -56,7 +54,6 @@ __all__ = [
 ]
 
 
-LearningRate = Annotated[float, Field(gt=0, le=1, description="AdamW's learning rate")]
 Network = Annotated[str | dict[Name, Text], BeforeValidator(network)]
 Labels = Annotated[tuple[Text, ...], BeforeValidator(pair)]
 
@@ -141,77 +138,6 @@ class BuildBank(Section):
 
     source: Text = Field(description="where the faces come from: portraits")
     images: int = Field(ge=1, le=10_000_000, description="pictures read, at most")
-    batch_size: BatchSize
-
-
-class Finetune(Section):
-    """Adjusted direct finetuning towards the target distribution."""
-
-    align: Annotated[tuple[Name, ...], BeforeValidator(pair)] = Field(
-        min_length=1, description="attributes whose distribution is aligned"
-    )
-    prompt_families: dict[Name, Annotated[int, Field(ge=0, le=10_000)]] = Field(
-        default_factory=lambda: {"occupation": 1, "named": 1},
-        description="times that each prompt of a family is visited before any repeats",
-    )
-    iterations: int = Field(ge=1, le=10_000_000, description="optimizer steps, one prompt each")
-    images_per_prompt: int = Field(ge=2, le=4096, description="N, over all processes")
-    steps: Annotated[tuple[SamplingSteps, SamplingSteps], BeforeValidator(pair)] = Field(
-        description="sampling steps, drawn uniformly from first..last"
-    )
-    gradient_steps: Annotated[int, Field(ge=1, le=1000)] | None = Field(
-        description="K of S steps that get a gradient; null: all"
-    )
-    gradient_weights: Literal["exact", "reference", "unadjusted"] = Field(
-        description="weight of each step's gradient"
-    )
-    guided_gradient: Literal["both", "text"] = Field(
-        default="both", description="branches of guidance that get a gradient"
-    )
-    originals: Literal["sampled", "stored"] = Field(
-        default="sampled", description="the frozen model's latents: of each iteration, or kept"
-    )
-    noise_seed: Annotated[int, Field(ge=0, lt=2**63)] | None = Field(
-        default=None, description="prompts' order, noise and steps; null: run.seed"
-    )
-    noise_sets: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
-        default=None, description="sets of noise of each prompt; null: new at every visit"
-    )
-    precision: Literal["float32", "bfloat16"] = Field(
-        default="float32", description="type of the diffusion model's frozen weights"
-    )
-    checkpointing: bool = Field(
-        default=False, description="recompute blocks in the backward pass, to save memory"
-    )
-    guidance: Guidance
-    train_text_encoder: bool = Field(description="LoRA on the text encoder")
-    train_unet: bool = Field(description="LoRA on the U-Net")
-    soft_tokens: int = Field(ge=0, le=1024, description="trained prefix tokens; 0: none")
-    rank: int = Field(ge=1, le=1024, description="LoRA rank")
-    alpha: Annotated[float, Field(gt=0, le=65536)] | None = Field(
-        description="LoRA alpha, the scale times rank; null: the rank"
-    )
-    learning_rate: LearningRate
-    betas: Annotated[
-        tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]],
-        BeforeValidator(pair),
-    ] = Field(description="AdamW's moment decays")
-    weight_decay: float = Field(ge=0, le=1, description="AdamW's decoupled decay")
-    max_gradient_norm: float = Field(gt=0, description="longer gradients are shortened to this")
-    ema_decay: float = Field(ge=0, lt=1, description="average of the weights, with warm-up")
-    confidence: float = Field(ge=0, lt=1, description="C: targets below it are not used")
-    transport_draws: int = Field(ge=1, le=100_000, description="samples of the joint target")
-    lambda_image: float = Field(ge=0, description="weight of the semantics loss")
-    lambda_face: float = Field(ge=0, description="weight of the face realism loss; 0: no bank")
-    own_face_confidence: Share = Field(
-        description="the original's own face is the aim where it is of the target class this surely"
-    )
-    faces: Literal["largest", "all"] = Field(description="faces of an image that are aligned")
-    factor1: dict[Name, Share] = Field(
-        description="weight of the semantics loss where target != original class"
-    )
-    factor2: dict[Name, Share] = Field(description="further factor inside the face region")
-    checkpoint_every: int = Field(ge=1, description="iterations between checkpoints")
     batch_size: BatchSize
 
 
