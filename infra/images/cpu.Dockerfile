@@ -46,6 +46,8 @@ CMD ["evenhand", "--help"]
 # Last, so that another commit of the same files repeats no layer.
 ARG VERSION=0
 ARG REVISION=unknown
+# What `evenhand schedule` in a container says it runs.
+ENV EVENHAND_REVISION=${REVISION}
 LABEL org.opencontainers.image.title="evenhand-cpu" \
       org.opencontainers.image.description="Evenhand's pipeline steps, without a GPU" \
       org.opencontainers.image.licenses="Apache-2.0" \
