@@ -17,6 +17,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH
 unexport VIRTUAL_ENV
+# A run starts Python some twenty times, the tests more often: compiled modules are kept.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help env demo test integration lint format portraits clean
 
@@ -50,7 +52,7 @@ demo: $(STAMP) ## align the embedded small model; print bias before and after
 	evenhand table
 
 test: lint ## environment if missing, then every check and every test
-	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 python -m pytest -n $(WORKERS) --dist worksteal
+	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 python -m pytest -n $(WORKERS) --dist loadgroup
 
 integration: $(STAMP) ## what needs containers and servers: builds the CPU image, runs on it (root, Debian)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e ".[$(EXTRAS),integration]"
