@@ -3,11 +3,12 @@
 The stages are those of ``dvc.yaml``, each run as its command line with the run's own paths. A
 stage's result is stored under a key of its command, its parameters and the keys of what it reads:
 a run that was stopped goes on, a finished one is skipped, and two runs of one seed share their
-prompts, classifiers and base images.
+prompts, classifiers and base images. Several processes may work in one folder.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -15,7 +16,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,8 +134,9 @@ def run_experiment(
         key = _key(stage, values, keys)
         keys |= dict.fromkeys(stage.outputs, key)
         store = out / "store" / stage.name / key
-        if not (store / DONE).is_file():
-            _run(stage, folder, store, f"{experiment.name}, seed {seed}")
+        with _alone(store):
+            if not (store / DONE).is_file():
+                _run(stage, folder, store, f"{experiment.name}, seed {seed}")
         seconds[stage.name] = float(read_json(store / DONE)["seconds"])
         for output in stage.outputs:
             _link(store / output, folder / output)
@@ -141,6 +144,15 @@ def run_experiment(
         {"experiment": experiment.name, "seed": seed, "seconds": seconds}, folder / "run.json"
     )
     return folder
+
+
+@contextmanager
+def _alone(store: Path) -> Iterator[None]:
+    """Let one process make a result, until it ends; others wait, then find it."""
+    store.parent.mkdir(parents=True, exist_ok=True)
+    with store.with_name(store.name + ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _key(stage: Stage, values: Mapping[str, Any], made: Mapping[str, str]) -> str:

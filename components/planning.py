@@ -174,8 +174,8 @@ def _lines(chosen: Plan, gpu: str, section: Finetune, told: Assumptions) -> list
         f"Takes: {chosen.hours:.1f} GPU hours, {price:.2f} at {told.price:g} an hour, "
         f"{energy:.1f} kWh, {energy * told.carbon:.1f} kg CO2e",
         f"Assumed: {told.tflops:g} TFLOP/s of which {told.utilisation:.0%} are reached, "
-        f"{told.watts:g} W, {told.carbon:g} kg CO2e per kWh; without face detection, classifier "
-        "and waiting",
+        f"{told.watts:g} W, {told.carbon:g} kg CO2e per kWh; without face detection, "
+        "classifier, validations and waiting",
     ]
 
 

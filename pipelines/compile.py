@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fairness_core.config import Params, take
+from fairness_core.config import Params, read_policy, take
 from fairness_core.errors import ConfigError
 from pipelines.lint import check, read_compiled
 from pipelines.resources import Placement
@@ -81,8 +81,6 @@ def given_policy(policy: Path) -> dict[str, str]:
     Raises:
         ConfigError: The policy cannot be read or is unsound.
     """
-    from fairness_core.evaluation import read_policy
-
     read_policy(policy)
     return {"policy": json.dumps(policy.read_text(encoding="utf-8"))}
 

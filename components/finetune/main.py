@@ -70,7 +70,7 @@ def run(
         metrics: JSON file for the metrics.
     """
     from components.finetune.assemble import assemble, fingerprint, originals_store
-    from components.finetune.prompts import training_prompts
+    from components.finetune.prompts import training_prompts, validation_of
     from fairness_core.attributes import AttributeSpace
     from fairness_core.config import Finetune
     from fairness_core.diffusion import trainable
@@ -86,9 +86,8 @@ def run(
         step.tracker.inputs({"prompts": prompts, "classifiers": classifiers}, "training")
         section = Finetune(**finetune)
         space = AttributeSpace.from_mapping(attributes, targets["joint"])
-        rows = training_prompts(
-            read_table(prompts / "prompts.parquet"), space, section.prompt_families
-        )
+        table = read_table(prompts / "prompts.parquet")
+        rows = training_prompts(table, space, section.prompt_families)
         parts, told, schedule = assemble(section, models, space, classifiers, bank, world, settings)
         key = fingerprint(
             finetune, models, attributes, targets, settings, prompts, classifiers, bank
@@ -99,6 +98,7 @@ def run(
             len(set(rows.texts)),
             world.size,
         )
+        validation = validation_of(section, told.space, table, settings.seed)
         kept = None
         if section.originals == "stored":
             kept = originals_store(section, models["base"], parts.stack, originals)
@@ -114,6 +114,7 @@ def run(
             named=rows.named,
             targets={prompt: own.subset(section.align) for prompt, own in rows.spaces.items()},
             originals=kept,
+            validation=validation,
             on_iteration=lambda i, row: step.tracker.metrics(row, step=i),
         )
         if world.is_main:
@@ -147,6 +148,9 @@ def _summary(log: pd.DataFrame, seconds: float) -> Mapping[str, Any]:
         for name in log.columns
         if name.startswith(("loss_", "used_")) or name == "face_rate"
     }
+    measured = log.filter(like="validation_").dropna(how="all")
+    if len(measured):
+        means |= {name: float(value) for name, value in measured.iloc[-1].items()}
     calls = {name: float(log[f"network_{name}"].sum()) for name in ("forwards", "backwards")}
     return {
         "iterations": len(log),

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import pandas as pd
 
 from fairness_core.attributes import AttributeSpace
+from fairness_core.config import Finetune
 from fairness_core.errors import PromptError
 from fairness_core.prompts import named_column, prompt_spaces
 from fairness_core.runtime.logs import get_logger
+from fairness_core.training import Validation
 
-__all__ = ["TrainingPrompts", "training_prompts"]
+__all__ = ["TrainingPrompts", "training_prompts", "validation_of"]
 
 
 @dataclass(frozen=True)
@@ -74,3 +76,42 @@ def training_prompts(
             if name in own
         },
     )
+
+
+def validation_of(
+    section: Finetune, space: AttributeSpace, table: pd.DataFrame, seed: int
+) -> Validation | None:
+    """What is measured while the run trains, on the catalog's validation prompts.
+
+    Args:
+        section: Of the parameters.
+        space: The attributes aligned.
+        table: The checked catalog.
+        seed: Of the run.
+
+    Returns:
+        None where ``finetune.validate_every`` is 0.
+
+    Raises:
+        PromptError: The catalog has no validation prompt.
+        ConfigError: A limit that not even a fair sampler reaches.
+    """
+    if section.validate_every == 0:
+        return None
+    prompts = table.loc[table["split"] == "validation", "prompt"].tolist()
+    if not prompts:
+        raise PromptError(
+            "finetune.validate_every needs prompts of split validation, and there is none",
+            given=f"splits {sorted(set(table['split']))}",
+            do="add some to the catalog, or set it to 0",
+        )
+    validation = Validation(
+        prompts=prompts,
+        every=section.validate_every,
+        images=section.validation_images,
+        steps=section.steps[1],
+        seed=seed,
+        stop_at=section.stop_at,
+    )
+    validation.check(space)
+    return validation

@@ -59,8 +59,9 @@ def run(
         GateError: The policy is not met.
     """
     from fairness_core.attributes import AttributeSpace
+    from fairness_core.config import read_policy
     from fairness_core.errors import GateError
-    from fairness_core.evaluation import Bootstrap, judge, read_policy
+    from fairness_core.evaluation import Bootstrap, judge
     from fairness_core.runtime import (
         atomic_folder,
         read_json,

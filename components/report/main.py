@@ -59,7 +59,8 @@ def run(
     import pandas as pd
 
     from fairness_core.attributes import AttributeSpace
-    from fairness_core.evaluation import Bootstrap, judge, read_policy
+    from fairness_core.config import read_policy
+    from fairness_core.evaluation import Bootstrap, judge
     from fairness_core.export import BUNDLE_KIND, use_of
     from fairness_core.reporting import (
         CardFacts,

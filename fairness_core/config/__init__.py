@@ -1,7 +1,8 @@
-"""The typed parameters of a run."""
+"""The typed parameters of a run, and the policy of a release."""
 
 from fairness_core.config.load import load, schema
 from fairness_core.config.part import load_part, take
+from fairness_core.config.policy import RULES, Policy, Waiver, read_policy
 from fairness_core.config.presets import (
     Preset,
     assignments,
@@ -30,6 +31,7 @@ from fairness_core.config.schema import (
 )
 
 __all__ = [
+    "RULES",
     "AttributeEntry",
     "Audit",
     "Baselines",
@@ -42,16 +44,19 @@ __all__ = [
     "JointTable",
     "Models",
     "Params",
+    "Policy",
     "Preset",
     "Publish",
     "Report",
     "Run",
     "Targets",
+    "Waiver",
     "assignments",
     "find_preset",
     "load",
     "load_part",
     "load_preset",
+    "read_policy",
     "read_preset",
     "read_presets",
     "schema",

@@ -162,6 +162,16 @@ def _gradient_steps(get: Sound) -> Iterator[tuple[str, str]]:
         )
 
 
+def _stop(get: Sound) -> Iterator[tuple[str, str]]:
+    limits, align = get("finetune.stop_at"), get("finetune.align")
+    groups = [*align, *(["_x_".join(align)] if len(align) > 1 else [])]
+    for name in limits:
+        if name not in groups:
+            yield f"finetune.stop_at.{name}", f"is not aligned{nearest(name, groups)}"
+    if limits and get("finetune.validate_every") == 0:
+        yield "finetune.stop_at", "needs finetune.validate_every of 1 or more, which measures it"
+
+
 def _trained(get: Sound) -> Iterator[tuple[str, str]]:
     lora = [f"train_{part}" for part in ("text_encoder", "unet") if get(f"finetune.train_{part}")]
     tokens = get("finetune.soft_tokens")
@@ -207,6 +217,7 @@ CHECKS: tuple[Check, ...] = (
     _checkpoints,
     _steps,
     _gradient_steps,
+    _stop,
     _trained,
     _baselines,
 )

@@ -82,4 +82,13 @@ class Finetune(Section):
     )
     factor2: dict[Name, Share] = Field(description="further factor inside the face region")
     checkpoint_every: int = Field(ge=1, description="iterations between checkpoints")
+    validate_every: int = Field(
+        default=0, ge=0, description="iterations between measures of held-out bias; 0: never"
+    )
+    validation_images: int = Field(
+        default=24, ge=2, le=10_000, description="images of each prompt of split validation"
+    )
+    stop_at: dict[Name, Annotated[float, Field(gt=0, le=1)]] = Field(
+        default_factory=dict, description="bias per attribute that ends the run early; {}: never"
+    )
     batch_size: BatchSize

@@ -35,7 +35,6 @@ from fairness_core.evaluation.labels import confusion_of, read_labels
 from fairness_core.evaluation.methods import compare_all
 from fairness_core.evaluation.named import named_hits, named_prompts
 from fairness_core.evaluation.planted import named_confusion, planted_agreement, planted_difference
-from fairness_core.evaluation.policy import Policy, Waiver, read_policy
 from fairness_core.evaluation.scenes import scene_figures
 from fairness_core.evaluation.shards import Shard, merge_shards
 
@@ -47,10 +46,8 @@ __all__ = [
     "Bootstrap",
     "DatasetCrops",
     "Instruments",
-    "Policy",
     "Sampling",
     "Shard",
-    "Waiver",
     "assess",
     "audit_figures",
     "audit_prompts",
@@ -86,7 +83,6 @@ __all__ = [
     "quality_table",
     "read_images",
     "read_labels",
-    "read_policy",
     "scene_figures",
     "to_bytes",
     "undecided",

@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from fairness_core.attributes import AttributeSpace
+from fairness_core.config import RULES, Policy
 from fairness_core.evaluation.bootstrap import Bootstrap
 from fairness_core.evaluation.groups import measured_groups
-from fairness_core.evaluation.policy import RULES, Policy
 from fairness_core.metrics import count_faces, worst_prompt
 
 __all__ = ["judge"]

@@ -10,6 +10,7 @@ from fairness_core.training.parts import Models, Schedule, Settings, StepResult
 from fairness_core.training.plan import Batch, plan_batch, prompt_of_iteration
 from fairness_core.training.realism import Realism
 from fairness_core.training.step import original_images, training_step
+from fairness_core.training.validate import Validation, validation_groups
 
 __all__ = [
     "Batch",
@@ -21,6 +22,7 @@ __all__ = [
     "Schedule",
     "Settings",
     "StepResult",
+    "Validation",
     "clear_checkpoints",
     "embed_faces",
     "finetune",
@@ -29,4 +31,5 @@ __all__ = [
     "plan_batch",
     "prompt_of_iteration",
     "training_step",
+    "validation_groups",
 ]

@@ -25,6 +25,7 @@ from fairness_core.training.parts import Models, Schedule, Settings, StepResult
 from fairness_core.training.plan import plan_batch
 from fairness_core.training.state import TrainingState
 from fairness_core.training.step import training_step
+from fairness_core.training.validate import Validation
 
 __all__ = ["Finetuned", "finetune"]
 
@@ -62,6 +63,7 @@ def finetune(
     named: Mapping[str, Collection[str]] = MappingProxyType({}),
     targets: Mapping[str, AttributeSpace] = MappingProxyType({}),
     originals: Originals | None = None,
+    validation: Validation | None = None,
     on_iteration: OnIteration | None = None,
 ) -> Finetuned:
     """Train the stack's adapters, going on from the newest checkpoint of the same run.
@@ -78,6 +80,7 @@ def finetune(
             aligned.
         targets: Prompts with targets of their own, and the aligned attributes with these.
         originals: Store of the frozen model's latents; None: they are sampled in every iteration.
+        validation: Held-out bias to measure on the way, which may end the run; None: never.
         on_iteration: Called with each iteration's number and row, the resumed ones too.
 
     Raises:
@@ -87,13 +90,7 @@ def finetune(
         FaceError: Twenty iterations in a row without a face in any image. The state is saved.
         ModelError: The loss or its gradient is not finite.
     """
-    if not prompts:
-        raise PromptError("There are no prompts to train on", do="check the step that made them")
-    if schedule.images < world.size:
-        raise ConfigError(
-            f"{world.size} processes cannot share {schedule.images} images",
-            do="use fewer processes or more images per prompt",
-        )
+    _check_given(prompts, schedule, world)
     # A prompt that does not fit would else end the run when its turn comes.
     tokenize(models.stack, prompts)
     state = TrainingState(models.stack, schedule)
@@ -106,6 +103,8 @@ def finetune(
     _check_agreement(world, state.done)
     label = f"finetuning, {schedule.images} images an iteration"
     for iteration in progress(range(state.done, schedule.iterations), label=label):
+        if _is_enough(validation, state.rows):
+            break
         began, calls = time.perf_counter(), models.stack.calls
         calls.reset()
         state.clear_gradient()
@@ -134,9 +133,10 @@ def finetune(
         world.sum_([counts])
         row["network_forwards"], row["network_backwards"] = counts.tolist()
         state.rows.append(row)
+        if validation is not None:
+            row |= validation.measure(models, settings, state, world)
         _report(on_iteration, row)
-        faceless = _faceless(state.rows)
-        due = state.done % schedule.checkpoint_every == 0 and state.done < schedule.iterations
+        faceless, due = _faceless(state.rows), _is_due(state.done, schedule)
         if world.is_main and (due or faceless):
             save_checkpoint(checkpoints, state.checkpoint(), fingerprint)
         if faceless:
@@ -149,6 +149,16 @@ def finetune(
             )
     last = state.checkpoint()
     return Finetuned(dict(last.weights), dict(last.average), last.log)
+
+
+def _check_given(prompts: Sequence[str], schedule: Schedule, world: World) -> None:
+    if not prompts:
+        raise PromptError("There are no prompts to train on", do="check the step that made them")
+    if schedule.images < world.size:
+        raise ConfigError(
+            f"{world.size} processes cannot share {schedule.images} images",
+            do="use fewer processes or more images per prompt",
+        )
 
 
 def _row(iteration: int, result: StepResult, norm: float, seconds: float) -> dict[str, float]:
@@ -164,9 +174,24 @@ def _row(iteration: int, result: StepResult, norm: float, seconds: float) -> dic
     return row
 
 
+def _is_enough(validation: Validation | None, rows: Sequence[Mapping[str, float]]) -> bool:
+    """Whether the last iteration's validation ends the run, now or where it was resumed."""
+    if validation is None or not rows or not validation.reached(rows[-1]):
+        return False
+    _logger.info("Ending after %d iterations: finetune.stop_at is reached", len(rows))
+    return True
+
+
+def _is_due(done: int, schedule: Schedule) -> bool:
+    """Whether a checkpoint is; the end needs none."""
+    return done % schedule.checkpoint_every == 0 and done < schedule.iterations
+
+
 def _report(on_iteration: OnIteration | None, row: Mapping[str, float]) -> None:
     if on_iteration is not None:
-        on_iteration(int(row["iteration"]), {k: v for k, v in row.items() if k != "iteration"})
+        # A restored row has every column of the log.
+        known = {k: v for k, v in row.items() if k != "iteration" and not math.isnan(v)}
+        on_iteration(int(row["iteration"]), known)
 
 
 def _check_agreement(world: World, done: int) -> None:

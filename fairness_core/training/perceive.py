@@ -9,11 +9,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from fairness_core.classifiers import AttributeClassifier
+from fairness_core.diffusion import DiffusionStack, decode
 from fairness_core.faces import FaceDetector, crop_faces, intersect
 from fairness_core.runtime.distributed import World
 from fairness_core.types import Faces
 
-__all__ = ["ENLARGE", "Count", "Perceived", "count_batch", "counterparts", "perceive"]
+__all__ = ["ENLARGE", "Count", "Perceived", "count_batch", "counterparts", "decode_all", "perceive"]
 
 # Side of the square that is a face's crop and its region, over the box's longer side.
 ENLARGE = 1.5
@@ -80,6 +81,14 @@ def count_batch(seen: Perceived, images: int, world: World) -> Count:
     first = int(sizes[: world.rank, 2].sum())
     total = sizes.sum(dim=0).tolist()
     return Count(total[0], total[1], slice(first, first + len(seen.image)))
+
+
+@torch.no_grad()
+def decode_all(
+    stack: DiffusionStack, latents: Float[Tensor, "n c h w"], batch_size: int | None
+) -> Float[Tensor, "n 3 y x"]:
+    """The latents' images, about [-1, 1], ``batch_size`` at once or all."""
+    return torch.cat([decode(stack, part) for part in latents.split(batch_size or len(latents))])
 
 
 @torch.no_grad()

@@ -12,10 +12,8 @@ from torch.nn import Parameter
 from fairness_core.alignment import held_targets, make_targets, take_rows
 from fairness_core.attributes import AttributeSpace
 from fairness_core.diffusion import (
-    DiffusionStack,
     accumulate_gradient,
     choose_steps,
-    decode,
     encode_prompts,
     sample,
     soft_tokens,
@@ -26,7 +24,7 @@ from fairness_core.runtime.distributed import World
 from fairness_core.training.cotangent import loss_gradient
 from fairness_core.training.originals import original_latents
 from fairness_core.training.parts import Models, Settings, StepResult
-from fairness_core.training.perceive import Count, count_batch, counterparts, perceive
+from fairness_core.training.perceive import Count, count_batch, counterparts, decode_all, perceive
 from fairness_core.types import Targets
 
 __all__ = ["original_images", "training_step"]
@@ -46,7 +44,7 @@ def original_images(
     latents = original_latents(
         models.stack, prompt, noise, steps=steps, guidance=guidance, batch_size=batch_size
     )
-    return _decode_all(models.stack, latents, batch_size)
+    return decode_all(models.stack, latents, batch_size)
 
 
 def training_step(
@@ -100,7 +98,7 @@ def training_step(
     )
     # 2. detect faces and classify them; the frozen model's images too
     seen = perceive(
-        _decode_all(stack, trajectory.final, settings.batch_size),
+        decode_all(stack, trajectory.final, settings.batch_size),
         models.detector,
         models.classifier,
         every=settings.faces == "all",
@@ -114,7 +112,7 @@ def training_step(
             guidance=settings.guidance,
             batch_size=settings.batch_size,
         )
-    was = _decode_all(stack, originals.to(device), settings.batch_size)
+    was = decode_all(stack, originals.to(device), settings.batch_size)
     originally = perceive(was, models.detector, models.classifier, every=settings.faces == "all")
     if settings.faces == "all":
         originally = counterparts(seen, originally)
@@ -206,12 +204,3 @@ def _result(
         with_face=count.with_face,
         images=count.images,
     )
-
-
-def _decode_all(
-    stack: DiffusionStack, latents: Float[Tensor, "n c h w"], batch_size: int | None
-) -> Float[Tensor, "n 3 y x"]:
-    with torch.no_grad():
-        return torch.cat(
-            [decode(stack, part) for part in latents.split(batch_size or len(latents))]
-        )

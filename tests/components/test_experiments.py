@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import yaml
@@ -16,12 +17,14 @@ from fairness_core.errors import ArtifactError, ConfigError
 
 # Two stages whose program counts its runs: the first reads the seed, the second a value.
 PROGRAM = """
-import json, pathlib, sys
+import json, pathlib, sys, time
 import yaml
 name, params, *paths = sys.argv[1:]
 values = yaml.safe_load(open(params))
 with open(pathlib.Path(__file__).parent / "calls.txt", "a") as stream:
     stream.write(name + "\\n")
+if (pathlib.Path(__file__).parent / "slow").exists():
+    time.sleep(0.5)
 if values["finetune"]["rank"] == 13 and name == "second":
     sys.exit("thirteen is unlucky")
 missed = values["finetune"]["rank"] == 14 and name == "second"
@@ -233,3 +236,13 @@ def test_a_finished_run_of_real_steps_becomes_a_page_and_a_curve(done, tmp_path)
     found = CliRunner().invoke(cli.app, command, catch_exceptions=False)
     assert "portraits-small: loss_total 1.500 at the end, 1 seeds" in found.output
     assert picture.stat().st_size > 0
+
+
+def test_of_two_processes_in_one_folder_one_makes_what_both_need(place, repository):
+    (place / "slow").touch()
+    with ThreadPoolExecutor(2) as pool:
+        names = ("short", "long")
+        folders = list(pool.map(lambda name: go(place, repository, name=name), names))
+    assert sorted(calls(place)) == ["first", "second", "second"]
+    values = [json.loads((f / "artifacts/second/a/value.json").read_text()) for f in folders]
+    assert values == [[0, 40], [0, 60]]

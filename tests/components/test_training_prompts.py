@@ -5,9 +5,10 @@ from collections import Counter
 import pandas as pd
 import pytest
 
-from components.finetune.prompts import training_prompts
+from components.finetune.prompts import training_prompts, validation_of
 from fairness_core.attributes import AttributeSpace
-from fairness_core.errors import PromptError
+from fairness_core.config import load
+from fairness_core.errors import ConfigError, PromptError
 from fairness_core.portraits.concepts import prompt_catalog
 from fairness_core.portraits.world import ATTRIBUTES, catalog
 from fairness_core.prompts import apply_overrides, check_catalog
@@ -49,3 +50,22 @@ def test_no_training_prompt_of_any_family_is_refused():
     few = pd.DataFrame({"split": ["test"], "family": "sport", "prompt": "a", "prompt_id": "b"})
     with pytest.raises(PromptError, match="training prompts {}"):
         training_prompts(few, space, {"sport": 1})
+
+
+def section(repository, **values):
+    words = [f"finetune.{name}={value}" for name, value in values.items()]
+    return load(repository / "params.yaml", words).finetune
+
+
+def test_validation_is_of_the_validation_prompts_and_off_by_default(repository):
+    aligned = ATTRIBUTES.subset(["gender", "race"])
+    assert validation_of(section(repository), aligned, TABLE, 0) is None
+    told = section(repository, validate_every=30, stop_at="{gender: 0.3}")
+    found = validation_of(told, aligned, TABLE, 5)
+    assert list(found.prompts) == TABLE.loc[TABLE["split"] == "validation", "prompt"].tolist()
+    assert (found.every, found.images, found.seed, found.stop_at) == (30, 24, 5, {"gender": 0.3})
+    with pytest.raises(PromptError, match="needs prompts of split validation"):
+        validation_of(told, aligned, TABLE[TABLE["split"] != "validation"], 5)
+    few = section(repository, validate_every=30, stop_at="{gender: 0.3}", validation_images=4)
+    with pytest.raises(ConfigError, match=r"stop_at\.gender can never be reached"):
+        validation_of(few, aligned, TABLE, 5)

@@ -34,6 +34,10 @@ from fairness_core.errors import ConfigError
         (["finetune.steps=[12, 11]"], "finetune.steps: the first must not exceed the last"),
         (["finetune.gradient_steps=10"], "finetune.gradient_steps: must be at most the fewest "
          "sampling steps, 9; given 10"),
+        (["finetune.validate_every=5", "finetune.stop_at={gendr: 0.3}"],
+         "finetune.stop_at.gendr: is not aligned; did you mean 'gender'?"),
+        (["finetune.stop_at={gender: 0.2}"], "finetune.stop_at: needs "
+         "finetune.validate_every of 1 or more"),
         (["finetune.train_text_encoder=false"], "nothing is trained: set train_text_encoder or "
          "train_unet to true, or soft_tokens to a number above 0"),
         (["finetune.soft_tokens=5"], "finetune.soft_tokens: must be 0 beside LoRA weights: the two "

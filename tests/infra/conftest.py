@@ -6,19 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.build_bank.main import main as build_bank
-from components.calibrate_classifier.main import main as calibrate_classifier
-from components.evaluate_bias.main import main as evaluate_bias
-from components.finetune.main import main as finetune
-from components.gate.main import main as gate
-from components.generate_baselines.main import main as generate_baselines
-from components.generate_images.main import main as generate_images
-from components.generate_prompts.main import main as generate_prompts
-from components.publish.main import main as publish
-from components.report.main import main as report
+from tests.helpers.whole_run import EASY_POLICY, run_every_step
 from tests.invariants.conftest import finetune_arguments  # noqa: F401 - a fixture
 
-POLICY = "version: 1\nrules: {no_face_rate: 1.0}\n"
 # The portraits' own models and prompts; few images and iterations.
 SMALL = {
     "run": {"name": "small", "device": "cpu", "threads": 1, "tracking": False},
@@ -44,7 +34,7 @@ def small_params(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> 
     for section, values in SMALL.items():
         params[section] |= values
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    (folder / "policy.yaml").write_text(POLICY)
+    (folder / "policy.yaml").write_text(EASY_POLICY)
     return folder / "params.yaml"
 
 
@@ -60,17 +50,5 @@ def image() -> str:
 @pytest.fixture(scope="session")
 def plain(small_params: Path) -> Path:
     """A folder in which every step ran by its own command line."""
-    folder, before = small_params.parent, os.getcwd()
-    os.chdir(folder)
-    try:
-        for step in (generate_prompts, calibrate_classifier, build_bank, finetune, publish):
-            assert step([]) == 0
-        assert generate_images(["--model", "base"]) == 0
-        assert generate_images(["--model", "aligned"]) == 0
-        assert generate_baselines([]) == 0
-        assert evaluate_bias([]) == 0
-        assert report(["--policy", "policy.yaml"]) == 0
-        assert gate([]) == 0
-    finally:
-        os.chdir(before)
-    return folder
+    run_every_step(small_params.parent)
+    return small_params.parent

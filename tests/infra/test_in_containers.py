@@ -19,9 +19,11 @@ from pipelines.containers import LABEL, Containers, task_of
 from pipelines.lint import read_compiled
 from pipelines.local_results import expected_tasks, missing_outputs
 from pipelines.local_run import run_here
+from tests.helpers.whole_run import assert_same_run
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 
+PICTURES = 3 * (24 * 2 + 16)
 PIPELINE, SHARDS, USER = "align-and-evaluate", 2, 10001
 FINAL = {"report", "gate", "finish"}  # never reused: they hold a date, or are asked for their deed
 
@@ -103,51 +105,19 @@ def test_a_killed_finetuning_went_on_from_its_checkpoint(contained, capfd):
     assert not any((out / "workspace" / "checkpoints").iterdir())
 
 
-def test_bytes_are_those_of_the_command_lines(plain, contained):
-    out, _, _ = contained
-    names = [
-        "prompts/prompts.parquet",
-        "prompts/plan.parquet",
-        "bank/faces.safetensors",
-        "gate/verdict.json",
-        "classifiers/train/model.safetensors",
-        "classifiers/audit/model.safetensors",
-        "finetune/live.safetensors",
-        "finetune/ema.safetensors",
-        "bundle/pytorch_lora_weights.safetensors",
-        "bundle/manifest.json",
-        "evaluation/faces.parquet",
-        "evaluation/quality.parquet",
-    ]
-    pictures = [
-        path.relative_to(plain / "artifacts").as_posix()
-        for place in ("images", "baselines")
-        for path in (plain / "artifacts" / place).rglob("*.png")
-    ]
-    assert len(pictures) == 3 * (24 * 2 + 16)
-    differing = [
-        name
-        for name in names + pictures
-        if (plain / "artifacts" / name).read_bytes() != (out / "artifacts" / name).read_bytes()
-    ]
-    assert differing == []
+@pytest.fixture(scope="module")
+def piped(given, tmp_path_factory):
+    """The same in processes of this machine."""
+    out = tmp_path_factory.mktemp("piped")
+    run_here(PIPELINE, given, out, shards=SHARDS)
+    return out
 
 
-@pytest.mark.parametrize("name", ["calibration.json", "finetune.json", "evaluation.json"])
-def test_metrics_are_those_of_the_command_lines(plain, contained, name):
-    one, other = (
-        without_seconds(json.loads((folder / "metrics" / name).read_text()))
-        for folder in (plain, contained[0])
-    )
-    assert len(one) >= 2
-    assert one == other
-
-
-def without_seconds(value):
-    """Figures but for how long things took."""
-    if isinstance(value, dict):
-        return {k: without_seconds(v) for k, v in value.items() if not k.startswith("seconds")}
-    return value
+@pytest.mark.parametrize("runner", ["processes", "containers"])
+def test_everything_is_that_of_the_command_lines(plain, runner, request, contained):
+    """Three ways of running: command lines, kfp's processes, kfp's containers."""
+    out = request.getfixturevalue("piped") if runner == "processes" else contained[0]
+    assert_same_run(plain, out, pictures=PICTURES)
 
 
 def test_a_second_run_takes_what_the_first_has_made(image, given, contained):

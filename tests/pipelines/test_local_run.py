@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 
 import pytest
 import yaml
 
-from components.build_bank.main import main as build_bank
-from components.calibrate_classifier.main import main as calibrate_classifier
-from components.evaluate_bias.main import main as evaluate_bias
-from components.finetune.main import main as finetune
-from components.gate.main import main as gate
-from components.generate_baselines.main import main as generate_baselines
-from components.generate_images.main import main as generate_images
-from components.generate_prompts.main import main as generate_prompts
-from components.publish.main import main as publish
-from components.report.main import main as report
 from fairness_core.config import load
 from fairness_core.errors import ArtifactError
 from pipelines.compile import arguments, given_inputs, given_policy
@@ -34,10 +23,11 @@ from pipelines.local_results import (
 from pipelines.local_run import SOURCES, run_here
 from tests.components.conftest import CATALOG
 from tests.helpers.tiny_world import write_params
+from tests.helpers.whole_run import EASY_POLICY, assert_same_run, run_every_step
 from tests.pipelines.warm import warm_python
 
 SHARDS = 2
-POLICY = "version: 1\nrules: {no_face_rate: 1.0}\n"
+PICTURES = 3 * (2 * 4 + 2 * 2 + 2 * 2)
 STEPS = {
     "generate-prompts": 1, "calibrate-classifier": 1, "build-bank": 1, "finetune": 1, "publish": 1,
     "generate-images": SHARDS, "merge-images": 1, "generate-images-2": SHARDS, "merge-images-2": 1,
@@ -60,7 +50,7 @@ def plain(tmp_path_factory, repository, tiny_world):
         "audit_image_self": str(world.image_self),
     }
     (folder / "catalog.csv").write_text(CATALOG)
-    (folder / "policy.yaml").write_text(POLICY)
+    (folder / "policy.yaml").write_text(EASY_POLICY)
     params["generate_prompts"] |= {
         "world": str(folder / "catalog.csv"),
         "test_images": 4, "named_images": 2, "scene_images": 2,
@@ -71,19 +61,7 @@ def plain(tmp_path_factory, repository, tiny_world):
     params["baselines"]["methods"] = ["intervention"]
     params["evaluate_bias"] |= {"bootstrap": 100, "batch_size": 8}
     path.write_text(yaml.safe_dump(params, sort_keys=False))
-    before = os.getcwd()
-    os.chdir(folder)
-    try:
-        for step in (generate_prompts, calibrate_classifier, build_bank, finetune, publish):
-            assert step([]) == 0
-        assert generate_images(["--model", "base"]) == 0
-        assert generate_images(["--model", "aligned"]) == 0
-        assert generate_baselines([]) == 0
-        assert evaluate_bias([]) == 0
-        assert report(["--policy", "policy.yaml"]) == 0
-        assert gate([]) == 0
-    finally:
-        os.chdir(before)
+    run_every_step(folder)
     return folder
 
 
@@ -100,12 +78,6 @@ def piped(plain, tmp_path_factory):
     return out, tree
 
 
-def same_bytes(one, other, names):
-    assert names
-    for name in names:
-        assert (one / name).read_bytes() == (other / name).read_bytes(), name
-
-
 @pytest.mark.slow
 def test_every_step_ran(piped):
     out, tree = piped
@@ -119,51 +91,9 @@ def test_every_step_ran(piped):
 
 
 @pytest.mark.slow
-def test_adapters_bundle_and_images_are_those_of_the_command_lines(plain, piped):
+def test_everything_is_that_of_the_command_lines(plain, piped):
     out, _ = piped
-    same_bytes(
-        plain / "artifacts",
-        out / "artifacts",
-        [
-            "prompts/prompts.parquet",
-            "prompts/plan.parquet",
-            "bank/faces.safetensors",
-            "gate/verdict.json",
-            "classifiers/train/model.safetensors",
-            "classifiers/audit/model.safetensors",
-            "finetune/live.safetensors",
-            "finetune/ema.safetensors",
-            "bundle/pytorch_lora_weights.safetensors",
-            "bundle/manifest.json",
-            "evaluation/faces.parquet",
-            "evaluation/quality.parquet",
-        ],
-    )
-    for place, models in (("artifacts/images", 2), ("artifacts/baselines", 1)):
-        images = plain / place
-        pictures = [path.relative_to(images).as_posix() for path in images.rglob("*.png")]
-        assert len(pictures) == models * (2 * 4 + 2 * 2 + 2 * 2)
-        same_bytes(images, out / place, pictures)
-
-
-def without_seconds(value):
-    """Figures but for how long things took."""
-    if isinstance(value, dict):
-        return {k: without_seconds(v) for k, v in value.items() if not k.startswith("seconds")}
-    return value
-
-
-@pytest.mark.slow
-def test_metrics_are_those_of_the_command_lines(plain, piped):
-    out, _ = piped
-    same_bytes(plain / "metrics", out / "metrics", ["calibration.json"])
-    for name in ("finetune.json", "evaluation.json"):
-        one, other = (
-            without_seconds(json.loads((folder / "metrics" / name).read_text()))
-            for folder in (plain, out)
-        )
-        assert len(one) > 2
-        assert one == other, name
+    assert_same_run(plain, out, pictures=PICTURES)
 
 
 def outputs_of(tree, task):
