@@ -1,24 +1,26 @@
-"""Peak memory of one training step at 10, 20 and 50 sampling steps.
+"""Peak memory of one training step against sampling steps (10 to 100) and images (4 to 64).
 
 Run from the repository's root: ``python -m benchmarks.gradient_memory``. The step is: sample with
 the adapters and without them, decode, a loss on the images, its gradient for the adapters of both
 networks. Every allocation of tensor memory is recorded, so the figures are exact and the same in
 every run, and they leave out the weights. For comparison, a plain autograd graph through the
-sampler, which grows with the steps. Exit status 1 if 50 steps take more than 1.05 times the memory
-of 10.
+sampler, which grows with the steps. Images are taken all at once, and a few at a time as
+``finetune.batch_size`` does. Exit status 1 if 50 steps take more than 1.05 times the memory of 10.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, UNet2DConditionModel
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from benchmarks.measure import MIB, peak_bytes, say
+from benchmarks.measure import MIB, peak_bytes, save, say
 from fairness_core.diffusion import (
     Conditioning,
     DiffusionStack,
@@ -32,8 +34,9 @@ from fairness_core.diffusion import (
     step_weights,
 )
 
-STEPS = (10, 20, 50)
+STEPS = (10, 20, 50, 100)
 PLAIN_STEPS = (10, 20)
+IMAGES = (4, 8, 16, 32, 64)
 GUIDANCE = 3.0
 LIMIT = 1.05
 
@@ -87,30 +90,37 @@ def small_stack() -> DiffusionStack:
     )
 
 
-def by_products(stack: DiffusionStack, noise: Tensor, steps: int) -> None:
-    """Compute the adjusted gradient with one network call in memory at a time."""
+def by_products(
+    stack: DiffusionStack, noise: Tensor, steps: int, batch_size: int | None = None
+) -> None:
+    """Compute the adjusted gradient with one network call of ``batch_size`` images in memory."""
     encoded = encode_prompts(stack, ["a portrait"])
     encoded_empty = encode_prompts(stack, [""])
     embedding, empty = encoded.leaf(len(noise)), encoded_empty.leaf()
-    options = {"guidance": GUIDANCE, "steps": steps}
+    options: dict[str, Any] = {"guidance": GUIDANCE, "steps": steps, "batch_size": batch_size}
     trajectory = sample(stack, noise, embedding, empty, **options)
-    with disabled(stack), torch.no_grad():
-        originals = decode(
-            stack, sample(stack, noise, embedding.detach(), empty.detach(), **options).final
-        )
-    final = trajectory.final.clone().requires_grad_(True)
-    loss = (decode(stack, final, checkpoint=True) - originals).square().mean()
-    (cotangent,) = torch.autograd.grad(loss, final)
+    with disabled(stack):
+        was = sample(stack, noise, embedding.detach(), empty.detach(), **options).final
+    size = batch_size or len(noise)
+    cotangents = []
+    for part, before in zip(trajectory.final.split(size), was.split(size), strict=True):
+        final = part.clone().requires_grad_(True)
+        with torch.no_grad():
+            original = decode(stack, before)
+        difference = decode(stack, final, checkpoint=True) - original
+        loss = difference.square().mean() * len(part) / len(noise)
+        cotangents += torch.autograd.grad(loss, final)
     accumulate_gradient(
         stack,
         trajectory,
-        cotangent,
+        torch.cat(cotangents),
         embedding=embedding,
         empty=empty,
         guidance=GUIDANCE,
         weights=step_weights(stack, steps, "exact"),
         indices=range(steps),
         scale=1.0,
+        batch_size=batch_size,
     )
     encoded.backward([embedding])
     encoded_empty.backward([empty])
@@ -144,20 +154,27 @@ def main() -> int:
     generator = torch.Generator().manual_seed(0)
     spec = LoraSpec(arguments.rank)
     add_lora(stack, text_encoder=spec, unet=spec, generator=generator)
-    noise = torch.randn(arguments.images, *stack.latent_shape, generator=generator)
-    by_products(stack, noise, 1)  # what is made once, such as gradients, is not a step's
-    peaks = {}
-    for steps in STEPS:
-        peaks[steps] = peak_bytes(lambda steps=steps: by_products(stack, noise, steps))
-        ratio = peaks[steps] / peaks[STEPS[0]]
-        say(f"products     {steps:3d} steps  {peaks[steps] / MIB:8.2f} MiB  x{ratio:.3f}")
-    first = None
-    for steps in PLAIN_STEPS:
-        peak = peak_bytes(lambda steps=steps: by_plain_graph(stack, noise, steps))
-        first = first or peak
-        say(f"plain graph  {steps:3d} steps  {peak / MIB:8.2f} MiB  x{peak / first:.3f}")
-    ratio = peaks[STEPS[-1]] / peaks[STEPS[0]]
+    noise = torch.randn(max(IMAGES), *stack.latent_shape, generator=generator)
+    few = noise[: arguments.images]
+    by_products(stack, few, 1)  # what is made once, such as gradients, is not a step's
+    found: dict[str, dict[int, float]] = {}
+
+    def measure(name: str, at: int, work: Callable[..., None], *given: Any) -> None:
+        row = found.setdefault(name, {})
+        row[at] = peak_bytes(lambda: work(stack, *given)) / MIB
+        say(f"{name:28s} {at:4d}  {row[at]:8.2f} MiB  x{row[at] / next(iter(row.values())):.3f}")
+
+    for n in STEPS:
+        measure("products, steps", n, by_products, few, n)
+    for n in PLAIN_STEPS:
+        measure("plain graph, steps", n, by_plain_graph, few, n)
+    for n in IMAGES:
+        measure("all images at once", n, by_products, noise[:n], 10)
+    for n in IMAGES:
+        measure(f"{len(few)} images at a time", n, by_products, noise[:n], 10, len(few))
+    ratio = found["products, steps"][50] / found["products, steps"][10]
     say(f"50 steps over 10: {ratio:.4f}, limit {LIMIT}")
+    save("gradient_memory", {"mib": found})
     return int(ratio > LIMIT)
 
 
