@@ -105,6 +105,7 @@ def new_schedule(section: Finetune, seed: int) -> Schedule:
         images=section.images_per_prompt,
         steps=section.steps,
         learning_rate=section.learning_rate,
+        decay=section.learning_rate_decay,
         betas=section.betas,
         weight_decay=section.weight_decay,
         max_gradient_norm=section.max_gradient_norm,

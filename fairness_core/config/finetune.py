@@ -62,6 +62,9 @@ class Finetune(Section):
         description="LoRA alpha, the scale times rank; null: the rank"
     )
     learning_rate: LearningRate
+    learning_rate_decay: Share = Field(
+        default=0.0, description="share of the iterations, the last, in which it falls to 0"
+    )
     betas: Annotated[
         tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]],
         BeforeValidator(pair),

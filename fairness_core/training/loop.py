@@ -129,6 +129,7 @@ def finetune(
             # Without a face there is nothing to align: such an iteration changes nothing.
             state.step()
         row = _row(iteration, result, norm, time.perf_counter() - began)
+        row["learning_rate"] = schedule.rate(iteration)
         counts = torch.tensor([calls.forwards, calls.backwards], device=world.device)
         world.sum_([counts])
         row["network_forwards"], row["network_backwards"] = counts.tolist()

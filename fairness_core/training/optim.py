@@ -18,7 +18,7 @@ def new_optimizer(
     betas: tuple[float, float],
     weight_decay: float,
 ) -> torch.optim.AdamW:
-    """AdamW (Loshchilov & Hutter 2019) at a constant rate over parameters in the order of names."""
+    """AdamW (Loshchilov & Hutter 2019) over parameters in the order of names."""
     ordered = [parameters[name] for name in sorted(parameters)]
     return torch.optim.AdamW(ordered, lr=learning_rate, betas=betas, weight_decay=weight_decay)
 

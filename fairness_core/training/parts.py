@@ -78,13 +78,15 @@ class Schedule:
         iterations: Iterations in all.
         images: N, images per iteration over all processes.
         steps: Fewest and most sampling steps; each iteration draws one number between.
-        learning_rate: AdamW, constant.
+        learning_rate: AdamW's.
         betas: AdamW.
         weight_decay: AdamW.
         max_gradient_norm: The gradient is shortened to this Euclidean norm.
         ema_decay: Of the moving average.
         checkpoint_every: Iterations between checkpoints.
         seed: Enters every random stream.
+        decay: Share of the iterations, the last ones, over which the learning rate falls linearly
+            to 0; 0: it is constant.
         noise_seed: Enters the prompts' order, the images' noise and the numbers of steps in place
             of ``seed``, so that runs can share them, and the originals; None: ``seed``.
         noise_sets: Sets of noise and number of steps of each prompt, taken in turn by its visits;
@@ -101,8 +103,15 @@ class Schedule:
     ema_decay: float
     checkpoint_every: int
     seed: int
+    decay: float = 0.0
     noise_seed: int | None = None
     noise_sets: int | None = None
+
+    def rate(self, iteration: int) -> float:
+        """The learning rate of an iteration, counted from 0; above 0."""
+        falling = self.decay * self.iterations
+        left = self.iterations - iteration
+        return self.learning_rate * (min(1.0, left / falling) if falling else 1.0)
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ class TrainingState:
             weight_decay=schedule.weight_decay,
         )
         self.average = MovingAverage(self.parameters, schedule.ema_decay)
-        self.max_gradient_norm = schedule.max_gradient_norm
+        self.schedule = schedule
         self.rows: list[dict[str, float]] = []
 
     @property
@@ -60,7 +60,9 @@ class TrainingState:
         One batch with a far larger gradient would otherwise stay in AdamW's second moment, and
         shorten every step, for hundreds of iterations.
         """
-        torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.max_gradient_norm)
+        torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.schedule.max_gradient_norm)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.schedule.rate(self.done)
         self.optimizer.step()
         self.average.update(self.parameters)
 

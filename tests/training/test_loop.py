@@ -93,6 +93,26 @@ def test_it_trains_and_logs(tiny_world: TinyWorld, finished: Finetuned) -> None:
     assert (log["network_backwards"] == 2 * SCHEDULE.images).all()
 
 
+def test_the_learning_rate_falls_to_almost_nothing_and_is_resumed(
+    tiny_world: TinyWorld, alone: World, finished: Finetuned, tmp_path: Path
+) -> None:
+    """Over the last 60 % of five iterations: at 3/3, 2/3 and 1/3 of it."""
+    falling = dataclasses.replace(SCHEDULE, decay=0.6)
+    rates = [1e-2, 1e-2, 1e-2, 2e-2 / 3, 1e-2 / 3]
+    assert [falling.rate(i) for i in range(5)] == pytest.approx(rates)
+    assert [SCHEDULE.rate(i) for i in range(5)] == [1e-2] * 5
+    result = train(tiny_models(tiny_world, trained=False), alone, tmp_path, falling)
+    assert result.log["learning_rate"].tolist() == pytest.approx(rates)
+    # The same until the rate falls; then other weights, and a resumed run's are these.
+    pd.testing.assert_frame_equal(
+        result.log.drop(columns="seconds")[:4],
+        finished.log.drop(columns=["seconds"])[:4].assign(learning_rate=rates[:4]),
+    )
+    assert any(not torch.equal(result.live[name], finished.live[name]) for name in result.live)
+    again = train(tiny_models(tiny_world, trained=False), alone, tmp_path, falling)
+    assert_same_result(again, result)
+
+
 def test_the_average_follows_the_live_weights(
     tiny_world: TinyWorld, alone: World, tmp_path: Path
 ) -> None:
