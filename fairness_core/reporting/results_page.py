@@ -35,8 +35,8 @@ Biases are means over held-out prompts and seeds of the parity gap between perce
 bootstrap that draws seeds and prompts anew, the same prompts for every seed and both models; for
 quality and cost Student's t over seeds. With few seeds the former understates what another seed
 would change; an experiment of one seed has no interval over seeds. *Floor removed* is the share of
-the distance to what a perfectly fair sampler would score that is gone: a raw reduction of 100 %
-is out of reach for a finite sample. The paper's figures are of Stable Diffusion 1.5 and its own
+the distance to what a perfectly fair sampler would score (*fair floor*) that is gone: a raw
+reduction of 100 % is out of reach for a finite sample, and the lower the base's bias, the further. The paper's figures are of Stable Diffusion 1.5 and its own
 prompts and classifiers; they are compared as relative reductions only."""
 
 
@@ -67,7 +67,7 @@ def results_page(runs: Sequence[FinishedRun], *, resamples: int = 2000) -> str:
 
 
 BIAS_HEAD = (
-    "experiment", "seeds", "bias of", "base", "aligned", "reduction", "floor removed",
+    "experiment", "seeds", "bias of", "base", "aligned", "fair floor", "reduction", "floor removed",
     "paper", "goal", "",
 )  # fmt: skip
 SHARE_HEAD = ("experiment", "seeds", "share of", "base", "aligned", "target", "paper", "")
@@ -98,6 +98,7 @@ def _bias_table(groups: Mapping[str, Sequence[FinishedRun]], resamples: int) -> 
                     label_of(goal.group) + (f", {goal.family}" if goal.family else ""),
                     cell(base),
                     cell(after),
+                    "" if goal.family else _floor(runs, goal.group),
                     cell(gone, as_percent=True),
                     "" if goal.family else _floor_removed(runs, goal.group),
                     paper,
@@ -111,6 +112,10 @@ def _bias_table(groups: Mapping[str, Sequence[FinishedRun]], resamples: int) -> 
 def _verdict(gone: float, goal: Goal) -> str:
     missing = goal.reduction - gone
     return "met" if missing <= 0 else f"**short by {100 * missing:.0f} points**"
+
+
+def _floor(runs: Sequence[FinishedRun], group: str) -> str:
+    return number(float(np.mean([r.evaluation["aligned"][group]["fair_floor"] for r in runs])))
 
 
 def _floor_removed(runs: Sequence[FinishedRun], group: str) -> str:

@@ -54,7 +54,7 @@ def finished(seed, after, *, name="portraits-gender", align=("gender",), family=
         },
         evaluation={
             "base": {**quality, "clip_t": 0.39},
-            "aligned": dict(quality),
+            "aligned": quality | {group: {"fair_floor": 0.081} for group in change},
             "change": {**change, "clip_t": {"difference": -0.01}},
             "named": {"aligned": 0.9},
             "target": {
@@ -152,6 +152,7 @@ def test_the_page_says_what_is_met_and_what_falls_short():
     )
     assert "75 %" in gender.replace("\u00a0", " ")
     assert "met" in gender
+    assert "| 0.150 [0.150, 0.150] | 0.081 |" in gender
     assert "0.67 → 0.23" in gender
     assert "short by 46 points" in race
     short = page.split("## What falls short")[1]
