@@ -19,11 +19,21 @@ if TYPE_CHECKING:
 
     import torch
 
+    from fairness_core.attributes import AttributeSpace
     from fairness_core.config import Params
+    from fairness_core.evaluation import Instruments
     from fairness_core.faces import FaceDetector
     from fairness_core.runtime.tracking import Tracker
 
-__all__ = ["Settings", "Step", "arguments", "execute", "face_detector", "open_step"]
+__all__ = [
+    "Settings",
+    "Step",
+    "arguments",
+    "audit_instruments",
+    "execute",
+    "face_detector",
+    "open_step",
+]
 
 QUIET = {
     "DIFFUSERS_VERBOSITY": "error",
@@ -106,6 +116,31 @@ def face_detector(models: Mapping[str, Any], device: str = "cpu") -> FaceDetecto
         det_size=models["detector_size"],
         second=None if second is None else resolve(second),
         second_size=models["second_detector_size"],
+        device=device,
+    )
+
+
+def audit_instruments(
+    models: Mapping[str, Any], classifiers: Path, space: AttributeSpace, device: torch.device
+) -> Instruments:
+    """What every evaluation looks through: none of these networks has been trained against.
+
+    Args:
+        models: Section ``models``.
+        classifiers: Folder of ``calibrate_classifier``; its ``audit`` is used.
+        space: The attributes measured.
+        device: Where the networks run.
+    """
+    from fairness_core.classifiers import AttributeClassifier
+    from fairness_core.embeddings import ImageSelfEncoder, ImageTextEncoder
+    from fairness_core.evaluation import Instruments
+    from fairness_core.portraits.models import resolve
+
+    return Instruments(
+        detector=face_detector(models, device.type),
+        classifier=AttributeClassifier.load(classifiers / "audit", space).to(device),
+        image_text=ImageTextEncoder.load(resolve(models["audit_image_text"]), device=device),
+        image_self=ImageSelfEncoder.load(resolve(models["audit_image_self"]), device=device),
         device=device,
     )
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.step import Settings, arguments, execute, face_detector, open_step
+from components.step import Settings, arguments, audit_instruments, execute, open_step
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,12 +61,9 @@ def run(
     import pandas as pd
 
     from fairness_core.attributes import AttributeSpace
-    from fairness_core.classifiers import AttributeClassifier
     from fairness_core.diffusion import DiffusionStack
-    from fairness_core.embeddings import ImageSelfEncoder, ImageTextEncoder
     from fairness_core.evaluation import (
         Bootstrap,
-        Instruments,
         Sampling,
         assess,
         generate_folder,
@@ -86,13 +83,7 @@ def run(
             prompts = prompts[prompts["split"] == split]
         both = pd.concat([prompts, naming], ignore_index=True)
         device = step.device
-        instruments = Instruments(
-            detector=face_detector(models),
-            classifier=AttributeClassifier.load(classifiers / "audit", space).to(device),
-            image_text=ImageTextEncoder.load(resolve(models["audit_image_text"]), device=device),
-            image_self=ImageSelfEncoder.load(resolve(models["audit_image_self"]), device=device),
-            device=device,
-        )
+        instruments = audit_instruments(models, classifiers, space, device)
         stack = DiffusionStack.load(resolve(models["base"]), device=device)
         wanted = [images] * len(prompts) + [labels] * len(naming)
         counts = pd.DataFrame({"prompt_id": both["prompt_id"], "images": wanted})

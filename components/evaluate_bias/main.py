@@ -13,14 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.evaluate_bias.headline import headline, lines
-from components.step import Settings, arguments, execute, face_detector, open_step
+from components.step import Settings, arguments, audit_instruments, execute, open_step
 
 if TYPE_CHECKING:
-    import torch
-
-    from fairness_core.attributes import AttributeSpace
     from fairness_core.config import Params
-    from fairness_core.evaluation import Instruments
 
 STEP = "evaluate_bias"
 WEIGHTS = "model.safetensors"
@@ -119,7 +115,7 @@ def run(
                 made["aligned"]["recipe"].get("classifier_sha256"),
             ),
         )
-        instruments = _instruments(models, classifiers, space, step.device)
+        instruments = audit_instruments(models, classifiers, space, step.device)
         seen = {
             model: assess(
                 read_table(folders[model] / "images.parquet"),
@@ -165,23 +161,6 @@ def run(
         step.tracker.metrics(headline(evaluation))
         step.tracker.artifact(metrics)
         step.tracker.artifact(out / "prompts.parquet")
-
-
-def _instruments(
-    models: Mapping[str, Any], classifiers: Path, space: AttributeSpace, device: torch.device
-) -> Instruments:
-    from fairness_core.classifiers import AttributeClassifier
-    from fairness_core.embeddings import ImageSelfEncoder, ImageTextEncoder
-    from fairness_core.evaluation import Instruments
-    from fairness_core.portraits.models import resolve
-
-    return Instruments(
-        detector=face_detector(models, device.type),
-        classifier=AttributeClassifier.load(classifiers / "audit", space).to(device),
-        image_text=ImageTextEncoder.load(resolve(models["audit_image_text"]), device=device),
-        image_self=ImageSelfEncoder.load(resolve(models["audit_image_self"]), device=device),
-        device=device,
-    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

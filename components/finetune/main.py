@@ -121,7 +121,9 @@ def run(
             _write(result, output, None if section.soft_tokens else section.alpha)
             summary = _summary(result.log, time.monotonic() - began)
             write_json(summary, metrics)
-            step.tracker.metrics({k: v for k, v in summary.items() if isinstance(v, float)})
+            # Of the last iterations together: another figure than any one iteration's.
+            final = {f"final_{k}": v for k, v in summary.items() if isinstance(v, float)}
+            step.tracker.metrics(final, step=len(result.log))
             step.tracker.artifact(output / "ema.safetensors")
             # The result is complete: a later run starts anew instead of finding itself finished.
             clear_checkpoints(checkpoints, key)
@@ -150,7 +152,7 @@ def _summary(log: pd.DataFrame, seconds: float) -> Mapping[str, Any]:
     }
     measured = log.filter(like="validation_").dropna(how="all")
     if len(measured):
-        means |= {name: float(value) for name, value in measured.iloc[-1].items()}
+        means |= {str(name): float(value) for name, value in measured.iloc[-1].items()}
     calls = {name: float(log[f"network_{name}"].sum()) for name in ("forwards", "backwards")}
     return {
         "iterations": len(log),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.step import Settings, Step, face_detector
+from components.step import Settings, Step, audit_instruments
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,19 +74,7 @@ class Sampler:
 
     def instruments(self, space: AttributeSpace) -> Instruments:
         """The networks of the evaluation."""
-        from fairness_core.classifiers import AttributeClassifier
-        from fairness_core.embeddings import ImageSelfEncoder, ImageTextEncoder
-        from fairness_core.evaluation import Instruments
-        from fairness_core.portraits.models import resolve
-
-        device, models = self._step.device, self._models
-        return Instruments(
-            detector=face_detector(models, device.type),
-            classifier=AttributeClassifier.load(self._classifiers / "audit", space).to(device),
-            image_text=ImageTextEncoder.load(resolve(models["audit_image_text"]), device=device),
-            image_self=ImageSelfEncoder.load(resolve(models["audit_image_self"]), device=device),
-            device=device,
-        )
+        return audit_instruments(self._models, self._classifiers, space, self._step.device)
 
     def measured(
         self,

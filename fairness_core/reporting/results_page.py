@@ -36,8 +36,9 @@ bootstrap that draws seeds and prompts anew, the same prompts for every seed and
 quality and cost Student's t over seeds. With few seeds the former understates what another seed
 would change; an experiment of one seed has no interval over seeds. *Floor removed* is the share of
 the distance to what a perfectly fair sampler would score (*fair floor*) that is gone: a raw
-reduction of 100 % is out of reach for a finite sample, and the lower the base's bias, the further. The paper's figures are of Stable Diffusion 1.5 and its own
-prompts and classifiers; they are compared as relative reductions only."""
+reduction of 100 % is out of reach for a finite sample, and the lower the base's bias, the further.
+The paper's figures are of Stable Diffusion 1.5 and its own prompts and classifiers; they are
+compared as relative reductions only."""
 
 
 def results_page(runs: Sequence[FinishedRun], *, resamples: int = 2000) -> str:

@@ -147,7 +147,7 @@ class Validation:
 
 def validation_groups(space: AttributeSpace) -> list[tuple[str, ...]]:
     """Every attribute alone, and all of them jointly where there are two or more."""
-    groups = [(name,) for name in space.names]
+    groups: list[tuple[str, ...]] = [(name,) for name in space.names]
     return groups if len(groups) == 1 else [*groups, space.names]
 
 
