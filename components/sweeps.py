@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,11 +40,12 @@ def experiments(
         typer.Option(help="SECTION.KEY=[A, B]: one experiment for each value; may repeat."),
     ] = None,
     until: Annotated[str | None, typer.Option(help="Last stage to run [default: all].")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at once; set run.threads to fit.")] = 1,
     params: Annotated[Path, typer.Option(help="Parameter file below all.")] = Path("params.yaml"),
     folder: Annotated[Path, typer.Option(help="Folder of presets.")] = PRESETS,
     pipeline: Annotated[Path, typer.Option(help="The stages.")] = Path("dvc.yaml"),
 ) -> None:
-    """Run presets with several seeds, one after another; finished ones are skipped."""
+    """Run presets with several seeds; finished ones are skipped."""
     from components import experiments as driver
     from components.stages import read_stages
     from fairness_core.runtime import configure
@@ -52,11 +55,23 @@ def experiments(
     configure("experiments")
     stages = read_stages(pipeline)
     names = [name.strip() for name in presets.split(",")]
-    for experiment in driver.experiments(names, folder, overrides=set_ or [], vary=vary or []):
-        for seed in seeds.split(","):
-            done = driver.run_experiment(
-                experiment, int(seed), out, params=params, stages=stages, until=until
-            )
+    found = driver.experiments(names, folder, overrides=set_ or [], vary=vary or [])
+    wanted = [(experiment, int(seed)) for experiment in found for seed in seeds.split(",")]
+
+    failed = threading.Event()
+
+    def work(one: tuple[driver.Experiment, int]) -> Path | None:
+        if failed.is_set():
+            return None
+        try:
+            return driver.run_experiment(*one, out, params=params, stages=stages, until=until)
+        except BaseException:
+            failed.set()
+            raise
+
+    # After a failure what is running ends, and nothing more starts.
+    with ThreadPoolExecutor(jobs) as pool:
+        for done in pool.map(work, wanted):
             typer.echo(f"Finished: {done}")
 
 

@@ -202,8 +202,24 @@ def test_the_command_line_runs_every_preset_with_every_seed(place, repository):
     params = yaml.safe_load((place / "out/long/seed-3/params.yaml").read_text())
     assert (params["run"]["seed"], params["run"]["tracking"]) == (3, False)
     assert params["finetune"]["iterations"] == 60
+    assert calls(place) == ["first", "second", "first", "second", "second", "second"]
     with pytest.raises(ConfigError, match="whole numbers"):
         CliRunner().invoke(cli.app, [*command, "--seeds", "a,b"], catch_exceptions=False)
+
+
+def test_after_a_failure_nothing_more_starts(place, repository):
+    (place / "slow").touch()
+    command = ["experiments", "--presets", "short", "--seeds", "0,1,2,3", "--jobs", "2"]
+    command += ["--out", str(place / "out"), "--params", str(repository / "params.yaml")]
+    command += ["--folder", str(place / "presets"), "--pipeline", str(place / "dvc.yaml")]
+    command += ["--set", "finetune.rank=13"]
+    with pytest.raises(ArtifactError, match="unlucky"):
+        CliRunner().invoke(cli.app, command, catch_exceptions=False)
+    assert sorted(path.name for path in (place / "out/short").iterdir()) == ["seed-0", "seed-1"]
+    whole = [word.replace("13", "12") for word in command]
+    result = CliRunner().invoke(cli.app, whole, catch_exceptions=False)
+    said = [line for line in result.output.splitlines() if line.startswith("Finished: ")]
+    assert [line[-1] for line in said] == ["0", "1", "2", "3"]
 
 
 def test_the_stages_of_the_project_are_read(repository):
