@@ -83,6 +83,7 @@ def assemble(
         space=space.subset(section.align),
         guidance=section.guidance,
         gradient_steps=section.gradient_steps,
+        gradient_choice=section.gradient_choice,
         gradient_weights=section.gradient_weights,
         confidence=section.confidence,
         transport_draws=section.transport_draws,

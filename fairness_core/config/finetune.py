@@ -32,6 +32,10 @@ class Finetune(Section):
     gradient_steps: Annotated[int, Field(ge=1, le=1000)] | None = Field(
         description="K of S steps that get a gradient; null: all"
     )
+    gradient_choice: Literal["uniform", "stratified"] = Field(
+        default="uniform",
+        description="how the K steps are drawn: any K, or one of each of K stretches",
+    )
     gradient_weights: Literal["exact", "reference", "unadjusted"] = Field(
         description="weight of each step's gradient"
     )

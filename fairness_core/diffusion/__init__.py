@@ -10,7 +10,7 @@ from fairness_core.diffusion.adapters import (
     load_adapter_state,
     trainable,
 )
-from fairness_core.diffusion.adjusted_gradient import accumulate_gradient, choose_steps
+from fairness_core.diffusion.adjusted_gradient import StepChoice, accumulate_gradient, choose_steps
 from fairness_core.diffusion.coefficients import (
     WeightMode,
     sampler_coefficients,
@@ -37,6 +37,7 @@ __all__ = [
     "Family",
     "LoraSpec",
     "NetworkCalls",
+    "StepChoice",
     "WeightMode",
     "accumulate_gradient",
     "adapter_state",

@@ -9,6 +9,7 @@ puts A_t := 1. Every term needs one network call at a stored input: no graph ove
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -20,18 +21,26 @@ from fairness_core.diffusion.stack import DiffusionStack
 from fairness_core.errors import ConfigError
 from fairness_core.types import Trajectory
 
-__all__ = ["accumulate_gradient", "choose_steps"]
+__all__ = ["StepChoice", "accumulate_gradient", "choose_steps"]
+
+StepChoice = Literal["uniform", "stratified"]
 
 
 def choose_steps(
-    steps: int, k: int | None, generator: torch.Generator
+    steps: int, k: int | None, generator: torch.Generator, choice: StepChoice = "uniform"
 ) -> tuple[tuple[int, ...], float]:
-    """Draw K of S steps without replacement; ``S/K`` makes their sum unbiased for that over all.
+    """Draw K of S steps; ``S/K`` makes the sum over them unbiased for that over all.
+
+    Neighbouring steps have like gradients, so one step of each of K equal stretches says more of
+    the sum than K anywhere (``benchmarks/step_choice.py``).
 
     Args:
         steps: S, the number of network calls of a trajectory.
         k: K, in 1..S; every step when None, and then nothing is drawn.
         generator: Where the draw comes from, on the CPU.
+        choice: ``uniform``: every set of K steps is as likely; ``stratified``: one of each of K
+            stretches of S/K steps. A step that belongs to two of these can be drawn twice. Either
+            way every step is drawn K/S times on average.
 
     Returns:
         Indices in sampling order, and S/K.
@@ -45,6 +54,9 @@ def choose_steps(
         raise ConfigError(
             f"Cannot choose {k} of {steps} steps", given=k, do=f"choose 1..{steps}, or null for all"
         )
+    if choice == "stratified":
+        places = torch.rand(k, generator=generator, dtype=torch.float64).tolist()
+        return tuple(int((i + place) * steps / k) for i, place in enumerate(places)), steps / k
     drawn = torch.randperm(steps, generator=generator)[:k]
     return tuple(sorted(drawn.tolist())), steps / k
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from fairness_core.attributes import AttributeSpace
 from fairness_core.classifiers import AttributeClassifier
-from fairness_core.diffusion import DiffusionStack, WeightMode
+from fairness_core.diffusion import DiffusionStack, StepChoice, WeightMode
 from fairness_core.embeddings import ImageSelfEncoder, ImageTextEncoder
 from fairness_core.faces import FaceDetector
 from fairness_core.training.realism import Realism
@@ -39,6 +39,7 @@ class Settings:
         space: Attributes to align, with their targets.
         guidance: g, at least 1.
         gradient_steps: K of the S steps that get a gradient; all when None.
+        gradient_choice: How the K steps are drawn, see ``choose_steps``.
         gradient_weights: exact, reference or unadjusted.
         confidence: C: targets below it take no part.
         transport_draws: Count vectors drawn for sampled joint targets.
@@ -68,6 +69,7 @@ class Settings:
     own_face_confidence: float = 0.9
     faces: Literal["largest", "all"] = "largest"
     guided_gradient: Literal["both", "text"] = "both"
+    gradient_choice: StepChoice = "uniform"
 
 
 @dataclass(frozen=True)

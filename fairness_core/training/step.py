@@ -151,7 +151,9 @@ def training_step(
         n_images=count.images,
     )
     # 5. adjusted gradient: one network call per chosen step
-    indices, scale = choose_steps(len(trajectory), settings.gradient_steps, steps_from)
+    indices, scale = choose_steps(
+        len(trajectory), settings.gradient_steps, steps_from, settings.gradient_choice
+    )
     weights = step_weights(stack, steps, settings.gradient_weights)
     accumulate_gradient(
         stack,

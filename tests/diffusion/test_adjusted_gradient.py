@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -215,6 +216,22 @@ def test_every_set_of_steps_is_as_likely(generator: torch.Generator) -> None:
     assert set(counts) == set(itertools.combinations(range(5), 2))
     # 200 expected of each of 10 sets, sd 13.4: five of them.
     assert all(abs(count - 200) < 67 for count in counts.values())
+
+
+@pytest.mark.parametrize(("steps", "k"), [(10, 4), (21, 5), (9, 2), (7, 6), (5, 1)])
+def test_one_step_of_each_stretch_is_unbiased(
+    generator: torch.Generator, steps: int, k: int
+) -> None:
+    counts: Counter[int] = Counter()
+    for _ in range(4000):
+        chosen, scale = choose_steps(steps, k, generator, "stratified")
+        assert scale == steps / k
+        for i, step in enumerate(chosen):
+            assert math.floor(i * scale) <= step < math.ceil((i + 1) * scale)
+        counts.update(chosen)
+    for step in range(steps):
+        assert counts[step] / 4000 == pytest.approx(k / steps, abs=0.04)
+    assert choose_steps(4, None, generator, "stratified") == ((0, 1, 2, 3), 1.0)
 
 
 def test_all_steps_draw_nothing(generator: torch.Generator) -> None:
