@@ -33,6 +33,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "K = 8": ("finetune.gradient_steps=8",),
     "K = 4": ("finetune.gradient_steps=4",),
     "K = 2": ("finetune.gradient_steps=2",),
+    "K = 2, stratified": ("finetune.gradient_steps=2", "finetune.gradient_choice=stratified"),
     "K = 4, text branch": ("finetune.gradient_steps=4", "finetune.guided_gradient=text"),
     "K = 4, S = 6": ("finetune.gradient_steps=4", "finetune.steps=[5, 7]"),
     "K = 4, one set of noise": ("finetune.gradient_steps=4", "finetune.noise_sets=1"),

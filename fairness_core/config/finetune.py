@@ -34,7 +34,7 @@ class Finetune(Section):
     )
     gradient_choice: Literal["uniform", "stratified"] = Field(
         default="uniform",
-        description="how the K steps are drawn: any K, or one of each of K stretches",
+        description="the K steps drawn: any, or one of each of K stretches",
     )
     gradient_weights: Literal["exact", "reference", "unadjusted"] = Field(
         description="weight of each step's gradient"
