@@ -51,6 +51,19 @@ hypothesis.settings.load_profile("repeatable")
 torch.set_num_threads(1)
 
 
+# Folders whose files share what is slow to make: a whole run, compiled pipelines.
+SHARING = ("components", "pipelines")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One process for a file, or for a folder, so that no fixture of theirs is made twice."""
+    for item in items:
+        place = item.path.relative_to(REPOSITORY / "tests")
+        folder = place.parts[0]
+        group = folder if folder in SHARING else place.as_posix()
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 class NetworkForbiddenError(RuntimeError):
     """A test reached for a machine other than this one."""
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 
 import pytest
 
@@ -13,14 +12,6 @@ IMAGES = Images(
     "registry.example/evenhand-cpu@sha256:" + "1" * 64,
     "registry.example/evenhand-gpu@sha256:" + "2" * 64,
 )
-
-
-def pytest_collection_modifyitems(items):
-    """One process for all of these: compiling and the whole run here are done once."""
-    here = Path(__file__).parent
-    for item in items:
-        if item.path.is_relative_to(here):
-            item.add_marker(pytest.mark.xdist_group("pipelines"))
 
 
 @pytest.fixture(scope="session")
