@@ -27,6 +27,7 @@ from fairness_core.reporting.summary import label_of, number, percent
 __all__ = ["results_page"]
 
 CLIP_T_ALLOWED = 0.02
+KEPT_ASKED = 0.95  # of the base's rate
 SHARE_ALLOWED = 0.03
 ABOUT = """Written by `evenhand results` from finished runs; nothing here was typed in.
 
@@ -54,7 +55,7 @@ def results_page(runs: Sequence[FinishedRun], *, resamples: int = 2000) -> str:
     groups: dict[str, list[FinishedRun]] = {}
     for run in sorted(runs, key=lambda r: (r.name, r.seed)):
         groups.setdefault(run.name, []).append(run)
-    parts = ["# Results", ABOUT, "## Bias", _bias_table(groups, resamples)]
+    parts = ["# Results", ABOUT, _sizes(runs), "## Bias", _bias_table(groups, resamples)]
     shares = list(_share_rows(groups, resamples))
     if shares:
         parts += ["## Shares with a target of their own", table(SHARE_HEAD, shares)]
@@ -65,6 +66,14 @@ def results_page(runs: Sequence[FinishedRun], *, resamples: int = 2000) -> str:
     short = _shortfalls(groups, resamples)
     parts += ["## What falls short", short or "Nothing: every goal above is met."]
     return "\n\n".join(parts) + "\n"
+
+
+def _sizes(runs: Sequence[FinishedRun]) -> str:
+    found = sorted({(r.evaluation["n_prompts"], r.evaluation["images_per_prompt"]) for r in runs})
+    sizes = ", or ".join(
+        f"{prompts} held-out prompts of {images} images" for prompts, images in found
+    )
+    return f"Measured on {sizes}."
 
 
 BIAS_HEAD = (
@@ -194,6 +203,13 @@ def _shortfalls(groups: Mapping[str, Sequence[FinishedRun]], resamples: int) -> 
             lines.append(
                 f"- **{name}**, CLIP-T: changed by {number(change)}; at most {CLIP_T_ALLOWED} "
                 "was allowed."
+            )
+        ratios = [run.evaluation["named"]["ratio"] for run in runs if run.evaluation["named"]]
+        if ratios and np.mean(ratios) < KEPT_ASKED:
+            lines.append(
+                f"- **{name}**, prompts that name an attribute: it is drawn "
+                f"{number(float(np.mean(ratios)), 2)} times as often as by the base; {KEPT_ASKED} "
+                "was asked for."
             )
         for attribute, cls, target in _targets(runs):
             after = interval_of_share(

@@ -56,7 +56,9 @@ def finished(seed, after, *, name="portraits-gender", align=("gender",), family=
             "base": {**quality, "clip_t": 0.39},
             "aligned": quality | {group: {"fair_floor": 0.081} for group in change},
             "change": {**change, "clip_t": {"difference": -0.01}},
-            "named": {"aligned": 0.9},
+            "named": {"aligned": 0.9, "ratio": 0.96},
+            "n_prompts": PROMPTS,
+            "images_per_prompt": 40,
             "target": {
                 "gender": {"female": 0.5, "male": 0.5},
                 "race": {"a": 0.5, "b": 0.5},
@@ -159,6 +161,15 @@ def test_the_page_says_what_is_met_and_what_falls_short():
     assert "portraits-race" in short
     assert "portraits-gender" not in short
     assert "| 10.0 [10.0, 10.0] | 15.0 [15.0, 15.0] | 1,000 | 200 |" in page
+
+
+def test_attributes_that_get_lost_are_said_and_so_is_the_sample():
+    run = finished(0, 0.05)
+    assert "Nothing: every goal above is met." in results_page([run], resamples=50)
+    run.evaluation["named"]["ratio"] = 0.55
+    page = results_page([run], resamples=50)
+    assert "drawn 0.55 times as often as by the base" in page
+    assert "Measured on 12 held-out prompts of 40 images." in page
 
 
 def test_a_share_with_a_target_of_its_own_and_clip_t():
