@@ -204,7 +204,9 @@ def _shortfalls(groups: Mapping[str, Sequence[FinishedRun]], resamples: int) -> 
                 f"- **{name}**, CLIP-T: changed by {number(change)}; at most {CLIP_T_ALLOWED} "
                 "was allowed."
             )
-        ratios = [run.evaluation["named"]["ratio"] for run in runs if run.evaluation["named"]]
+        named = [run.evaluation["named"] for run in runs if run.evaluation["named"]]
+        # None where the base itself never gives what is asked for.
+        ratios = [one["ratio"] for one in named if one["ratio"] is not None]
         if ratios and np.mean(ratios) < KEPT_ASKED:
             lines.append(
                 f"- **{name}**, prompts that name an attribute: it is drawn "

@@ -166,6 +166,8 @@ def test_the_page_says_what_is_met_and_what_falls_short():
 def test_attributes_that_get_lost_are_said_and_so_is_the_sample():
     run = finished(0, 0.05)
     assert "Nothing: every goal above is met." in results_page([run], resamples=50)
+    run.evaluation["named"]["ratio"] = None
+    assert "that name an attribute" not in results_page([run], resamples=50)
     run.evaluation["named"]["ratio"] = 0.55
     page = results_page([run], resamples=50)
     assert "drawn 0.55 times as often as by the base" in page
