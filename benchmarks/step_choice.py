@@ -62,7 +62,7 @@ def step_gradients(
 
 
 def uniform(rows: Tensor, k: int) -> float:
-    """K of S drawn without replacement, times S/K: what training does."""
+    """K of S drawn without replacement, times S/K: the default."""
     s = len(rows)
     spread = (rows - rows.mean(0)).square().sum() / (s - 1)
     return float(s**2 / k * (1 - k / s) * spread)

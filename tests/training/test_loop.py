@@ -15,13 +15,7 @@ import fairness_core.training.loop as loop
 from fairness_core.diffusion import adapter_state, trainable
 from fairness_core.errors import ArtifactError, ConfigError, FaceError, ModelError, PromptError
 from fairness_core.runtime.distributed import World
-from fairness_core.training import (
-    Finetuned,
-    Models,
-    Schedule,
-    finetune,
-    prompt_of_iteration,
-)
+from fairness_core.training import Finetuned, Models, Schedule, finetune, prompt_of_iteration
 from fairness_core.training.checkpoint import newest_checkpoint
 from tests.helpers.close import EXACT, FLOAT32, FLOAT32_SUM, assert_close
 from tests.helpers.tiny_world import PROMPTS, BrightSpot, TinyWorld, tiny_models, tiny_settings

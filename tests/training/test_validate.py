@@ -11,11 +11,12 @@ import pandas as pd
 import pytest
 
 from fairness_core.attributes import AttributeSpace
-from fairness_core.diffusion import adapter_state, load_adapter_state, sample
+from fairness_core.diffusion import adapter_state, encode_prompts, load_adapter_state, sample
 from fairness_core.errors import ConfigError
 from fairness_core.metrics import parity_gaps
 from fairness_core.runtime.distributed import World
-from fairness_core.training import Validation
+from fairness_core.runtime.seeds import image_noise
+from fairness_core.training import Finetuned, Validation
 from fairness_core.training.perceive import decode_all, perceive
 from fairness_core.training.state import TrainingState
 from tests.helpers.close import EXACT, assert_close
@@ -56,9 +57,6 @@ def test_it_measures_the_averaged_weights_and_leaves_the_live_ones(
 
 def test_its_figure_is_the_metrics_own(tiny_world: TinyWorld, alone: World) -> None:
     """Counted again by hand from the images of the same noise."""
-    from fairness_core.diffusion import encode_prompts
-    from fairness_core.runtime.seeds import image_noise
-
     models, settings = tiny_models(tiny_world), tiny_settings()
     state = TrainingState(models.stack, SCHEDULE)
     found = HELD_OUT.measure(models, settings, state, alone)
@@ -104,23 +102,17 @@ def test_it_ends_the_run_once_every_interval_is_there_and_a_resumed_one_at_the_s
 ) -> None:
     schedule = dataclasses.replace(SCHEDULE, iterations=8)
     early = dataclasses.replace(HELD_OUT, stop_at=dict.fromkeys(GROUPS, 1.0))
-    make = tiny_models
-    free = train(
-        make(tiny_world, trained=False), alone, tmp_path / "free", schedule, validation=early
-    )
-    assert len(free.log) == 2
 
+    def run(name: str, validation: Validation) -> Finetuned:
+        models = tiny_models(tiny_world, trained=False)
+        return train(models, alone, tmp_path / name, schedule, validation=validation)
+
+    free = run("free", early)
+    assert len(free.log) == 2
     # The checkpoint that was saved with the last validation leaves nothing to do.
-    train(make(tiny_world, trained=False), alone, tmp_path / "cut", schedule, validation=early)
-    again = train(
-        make(tiny_world, trained=False), alone, tmp_path / "cut", schedule, validation=early
-    )
-    assert_same_result(again, free)
+    assert_same_result(run("free", early), free)
     never = dataclasses.replace(HELD_OUT, stop_at={"gender": 1.0, "age": 1e-9})
-    through = train(
-        make(tiny_world, trained=False), alone, tmp_path / "through", schedule, validation=never
-    )
-    assert len(through.log) == 8
+    assert len(run("through", never).log) == 8
 
 
 def test_processes_share_the_images(tiny_world: TinyWorld, alone: World) -> None:
