@@ -30,10 +30,23 @@ VARIANTS: dict[str, tuple[str, ...]] = {
         "finetune.gradient_weights=reference",
     ),
     "every step": ("finetune.gradient_steps=null",),
+    "every step, unadjusted": (
+        "finetune.gradient_steps=null",
+        "finetune.gradient_weights=unadjusted",
+    ),
+    "every step, full gradient": (
+        "finetune.gradient_steps=null",
+        "finetune.gradient_weights=full",
+    ),
     "K = 8": ("finetune.gradient_steps=8",),
     "K = 4": ("finetune.gradient_steps=4",),
     "K = 2": ("finetune.gradient_steps=2",),
     "K = 2, stratified": ("finetune.gradient_steps=2", "finetune.gradient_choice=stratified"),
+    "K = 2, stratified, one set of noise": (
+        "finetune.gradient_steps=2",
+        "finetune.gradient_choice=stratified",
+        "finetune.noise_sets=1",
+    ),
     "K = 4, text branch": ("finetune.gradient_steps=4", "finetune.guided_gradient=text"),
     "K = 4, S = 6": ("finetune.gradient_steps=4", "finetune.steps=[5, 7]"),
     "K = 4, one set of noise": ("finetune.gradient_steps=4", "finetune.noise_sets=1"),
@@ -89,16 +102,18 @@ def main() -> int:
     parser.add_argument("--preset", default="portraits-gender")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--iterations", default="40,90,180")
-    parser.add_argument("--variants", default="", help="part of the names wanted; all when empty")
+    parser.add_argument("--variants", default="", help="names, with ; between; all when empty")
     parser.add_argument("--out", type=Path, default=Path("artifacts/bias-against-compute"))
     parser.add_argument("--set", action="append", default=[], help="SECTION.KEY=VALUE for all")
     arguments = parser.parse_args()
     stages = read_stages(Path("dvc.yaml"))
     preset = find_preset(Path("presets"), arguments.preset)
     rows = []
-    for name, values in VARIANTS.items():
-        if arguments.variants not in name:
-            continue
+    wanted = [name.strip() for name in arguments.variants.split(";") if name.strip()]
+    if unknown := set(wanted) - set(VARIANTS):
+        parser.error(f"no such variants: {sorted(unknown)}; there are {sorted(VARIANTS)}")
+    for name in wanted or VARIANTS:
+        values = VARIANTS[name]
         for iterations in map(int, arguments.iterations.split(",")):
             label = "".join(c if c.isalnum() else "-" for c in f"{name}-{iterations}")
             # As many images for a variant with half of them a prompt.

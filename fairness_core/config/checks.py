@@ -162,6 +162,14 @@ def _gradient_steps(get: Sound) -> Iterator[tuple[str, str]]:
         )
 
 
+def _full_gradient(get: Sound) -> Iterator[tuple[str, str]]:
+    if get("finetune.gradient_weights") == "full":
+        for name, needed in {"gradient_steps": None, "guided_gradient": "both"}.items():
+            if (given := get(f"finetune.{name}")) != needed:
+                said = "null" if needed is None else needed
+                yield f"finetune.{name}", f"must be {said} for gradient_weights full; given {given}"
+
+
 def _stop(get: Sound) -> Iterator[tuple[str, str]]:
     limits, align = get("finetune.stop_at"), get("finetune.align")
     groups = [*align, *(["_x_".join(align)] if len(align) > 1 else [])]
@@ -217,6 +225,7 @@ CHECKS: tuple[Check, ...] = (
     _checkpoints,
     _steps,
     _gradient_steps,
+    _full_gradient,
     _stop,
     _trained,
     _baselines,

@@ -36,8 +36,8 @@ class Finetune(Section):
         default="uniform",
         description="the K steps drawn: any, or one of each of K stretches",
     )
-    gradient_weights: Literal["exact", "reference", "unadjusted"] = Field(
-        description="weight of each step's gradient"
+    gradient_weights: Literal["exact", "reference", "unadjusted", "full"] = Field(
+        description="weight of each step's gradient; full: through the whole sampler"
     )
     guided_gradient: Literal["both", "text"] = Field(
         default="both", description="branches of guidance that get a gradient"

@@ -20,6 +20,7 @@ from fairness_core.diffusion.conditioning import Conditioning
 from fairness_core.diffusion.decode import decode
 from fairness_core.diffusion.encode import encode_prompts, tokenize
 from fairness_core.diffusion.families import FAMILIES, Family
+from fairness_core.diffusion.full_gradient import accumulate_full_gradient
 from fairness_core.diffusion.sample import sample
 from fairness_core.diffusion.scheduler import SAMPLERS, scheduler_of
 from fairness_core.diffusion.soft_prompt import (
@@ -39,6 +40,7 @@ __all__ = [
     "NetworkCalls",
     "StepChoice",
     "WeightMode",
+    "accumulate_full_gradient",
     "accumulate_gradient",
     "adapter_state",
     "add_lora",

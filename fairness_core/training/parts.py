@@ -40,7 +40,8 @@ class Settings:
         guidance: g, at least 1.
         gradient_steps: K of the S steps that get a gradient; all when None.
         gradient_choice: How the K steps are drawn, see ``choose_steps``.
-        gradient_weights: exact, reference or unadjusted.
+        gradient_weights: exact, reference or unadjusted; ``full``: no weights, the gradient through
+            the whole sampler.
         confidence: C: targets below it take no part.
         transport_draws: Count vectors drawn for sampled joint targets.
         lambda_image: Weight of the semantics loss.
@@ -58,7 +59,7 @@ class Settings:
     space: AttributeSpace
     guidance: float
     gradient_steps: int | None
-    gradient_weights: WeightMode
+    gradient_weights: WeightMode | Literal["full"]
     confidence: float
     transport_draws: int
     lambda_image: float

@@ -12,6 +12,9 @@ from torch.nn import Parameter
 from fairness_core.alignment import held_targets, make_targets, take_rows
 from fairness_core.attributes import AttributeSpace
 from fairness_core.diffusion import (
+    Conditioning,
+    DiffusionStack,
+    accumulate_full_gradient,
     accumulate_gradient,
     choose_steps,
     encode_prompts,
@@ -25,7 +28,7 @@ from fairness_core.training.cotangent import loss_gradient
 from fairness_core.training.originals import original_latents
 from fairness_core.training.parts import Models, Settings, StepResult
 from fairness_core.training.perceive import Count, count_batch, counterparts, decode_all, perceive
-from fairness_core.types import Targets
+from fairness_core.types import Targets, Trajectory
 
 __all__ = ["original_images", "training_step"]
 
@@ -151,26 +154,53 @@ def training_step(
         n_images=count.images,
     )
     # 5. adjusted gradient: one network call per chosen step
-    indices, scale = choose_steps(
-        len(trajectory), settings.gradient_steps, steps_from, settings.gradient_choice
-    )
-    weights = step_weights(stack, steps, settings.gradient_weights)
-    accumulate_gradient(
-        stack,
-        trajectory,
-        cotangent,
-        embedding=text,
-        empty=empty,
-        guidance=settings.guidance,
-        weights=weights,
-        indices=indices,
-        scale=scale,
-        batch_size=settings.batch_size,
-        text_only=text_only,
+    _accumulate(
+        stack, settings, trajectory, noise, cotangent, text=text, empty=empty, steps_from=steps_from
     )
     states.backward([text, empty])
     world.sum_([_gradient(parameter) for parameter in trainable(stack).values()])
     return _result(settings.space, losses, everyone, present, targets, count, world)
+
+
+def _accumulate(
+    stack: DiffusionStack,
+    settings: Settings,
+    trajectory: Trajectory,
+    noise: Float[Tensor, "n c h w"],
+    cotangent: Float[Tensor, "n c h w"],
+    *,
+    text: Conditioning,
+    empty: Conditioning,
+    steps_from: torch.Generator,
+) -> None:
+    """Pass dL/dz_0 on to the adapters of the network and to the two conditionings."""
+    steps, common = len(trajectory), {"embedding": text, "empty": empty}
+    if settings.gradient_weights == "full":
+        accumulate_full_gradient(
+            stack,
+            noise,
+            cotangent,
+            **common,
+            guidance=settings.guidance,
+            steps=steps,
+            batch_size=settings.batch_size,
+        )
+        return
+    indices, scale = choose_steps(
+        steps, settings.gradient_steps, steps_from, settings.gradient_choice
+    )
+    accumulate_gradient(
+        stack,
+        trajectory,
+        cotangent,
+        **common,
+        guidance=settings.guidance,
+        weights=step_weights(stack, steps, settings.gradient_weights),
+        indices=indices,
+        scale=scale,
+        batch_size=settings.batch_size,
+        text_only=settings.guided_gradient == "text",
+    )
 
 
 def _gradient(parameter: Parameter) -> Tensor:

@@ -34,6 +34,11 @@ from fairness_core.errors import ConfigError
         (["finetune.steps=[12, 11]"], "finetune.steps: the first must not exceed the last"),
         (["finetune.gradient_steps=10"], "finetune.gradient_steps: must be at most the fewest "
          "sampling steps, 9; given 10"),
+        (["finetune.gradient_weights=full"],
+         "finetune.gradient_steps: must be null for gradient_weights full; given 4"),
+        (["finetune.gradient_weights=full", "finetune.gradient_steps=null",
+          "finetune.guided_gradient=text"],
+         "finetune.guided_gradient: must be both for gradient_weights full; given text"),
         (["finetune.validate_every=5", "finetune.stop_at={gendr: 0.3}"],
          "finetune.stop_at.gendr: is not aligned; did you mean 'gender'?"),
         (["finetune.stop_at={gender: 0.2}"], "finetune.stop_at: needs "
@@ -63,6 +68,7 @@ def test_values_must_fit_together(repository, overrides, message):
         ["calibrate_classifier.merges={race: {light: [White, Asian], dark: [Black]}}"],
         ["finetune.gradient_steps=9"],
         ["finetune.gradient_steps=null"],
+        ["finetune.gradient_steps=null", "finetune.gradient_weights=full"],
         ["finetune.steps=[9, 9]"],
         ["finetune.iterations=25"],
         ["finetune.train_text_encoder=false", "finetune.train_unet=true"],

@@ -93,8 +93,8 @@ def test_every_problem_is_reported_at_once(path, tmp_path):
         "attributes.age": "Target of 'age' sums to 1.1, not 1; given [0.75, 0.35]; choose shares",
         "calibrate_classifier.audit_network": "must differ from train_network",
         "finetune.iteratons": "unknown key; did you mean 'iterations'?",
-        "finetune.gradient_weights": "one of 'exact', 'reference' or 'unadjusted' is needed; "
-        "given \"exakt\" (text); did you mean 'exact'?",
+        "finetune.gradient_weights": "one of 'exact', 'reference', 'unadjusted' or 'full' is "
+        "needed; given \"exakt\" (text); did you mean 'exact'?",
         "finetune.steps": "the first must not exceed the last; given [13, 11]",
         "finetune.learning_rate": 'a number is needed; given "2e-3" (text); '
         "YAML reads it as text: write 2.0e-3",

@@ -51,8 +51,11 @@ def plain_run(
     guidance: float,
     steps: int,
     factors: Sequence[float] | None = None,
+    coupled: bool = False,
 ) -> PlainRun:
-    """Sample with a graph of a model whose U-Net is told the states alone, its inputs detached.
+    """Sample with a graph of a model whose U-Net is told the states alone.
+
+    Its inputs are detached, unless the steps are to stay ``coupled``.
 
     ``factors`` multiply the gradient that reaches each step's output, by hooks that read them
     in the backward pass.
@@ -62,7 +65,8 @@ def plain_run(
     latents = noise * scheduler.init_noise_sigma
     outputs: list[Tensor] = []
     for step, timestep in enumerate(scheduler.timesteps):
-        inputs = scheduler.scale_model_input(latents, timestep).detach()
+        inputs = scheduler.scale_model_input(latents, timestep)
+        inputs = inputs if coupled else inputs.detach()
         output = stack.unet(inputs, timestep, encoder_hidden_states=embedding.states).sample
         if guidance != 1.0:
             rows = empty.states.expand(len(inputs), -1, -1)

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import copy
+import inspect
+from types import SimpleNamespace
 
 import pytest
+from kfp.dsl import pipeline_task
 
 from pipelines.compile import compile_pipeline
 from pipelines.lint import read_compiled
@@ -12,6 +15,19 @@ IMAGES = Images(
     "registry.example/evenhand-cpu@sha256:" + "1" * 64,
     "registry.example/evenhand-gpu@sha256:" + "2" * 64,
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_source_lines():
+    """Spare kfp the source lines of the whole stack where it asks for its caller's name.
+
+    Under pytest's deep stack, and with all that the tests import, they take seconds a pipeline.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            pipeline_task, "inspect", SimpleNamespace(stack=lambda: inspect.stack(context=0)[1:])
+        )
+        yield
 
 
 @pytest.fixture(scope="session")

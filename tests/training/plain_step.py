@@ -29,13 +29,17 @@ def plain_gradient(
     factors: Sequence[float] | None = None,
     named: Sequence[str] = (),
     hold_empty: bool = False,
+    coupled: bool = False,
 ) -> tuple[dict[str, Tensor], float]:
     """Gradient of every adapter weight, and the loss.
 
     ``factors`` multiply the gradient of each sampling step. Attributes that are ``named`` keep the
-    originals' classes. With ``hold_empty`` no gradient passes through the empty prompt.
+    originals' classes. With ``hold_empty`` no gradient passes through the empty prompt;
+    where the steps are ``coupled``, one passes through the network's inputs too.
     """
-    images = _images(models, settings, prompt, noise, steps, factors, hold_empty=hold_empty)
+    images = _images(
+        models, settings, prompt, noise, steps, factors, hold_empty=hold_empty, coupled=coupled
+    )
     with torch.no_grad(), disabled(models.stack):
         originals = _images(models, settings, prompt, noise, steps)
     faces, _, probabilities = _judge(models, images.detach())
@@ -94,6 +98,7 @@ def _images(
     factors: Sequence[float] | None = None,
     *,
     hold_empty: bool = False,
+    coupled: bool = False,
 ) -> Tensor:
     stack = models.stack
     states = encode_prompts(stack, [prompt, ""])
@@ -105,6 +110,7 @@ def _images(
         guidance=settings.guidance,
         steps=steps,
         factors=factors,
+        coupled=coupled,
     )
     images: Tensor = stack.vae.decode(run.final / stack.vae.config.scaling_factor).sample
     return images

@@ -119,6 +119,21 @@ def test_gradient_is_that_of_a_plain_graph(
     assert 0 < result.faces <= 5
 
 
+@pytest.mark.parametrize("part", ["both", "soft tokens"])
+def test_full_gradient_is_that_of_a_plain_graph(
+    tiny_world: TinyWorld, alone: World, part: str
+) -> None:
+    models = tiny_models(tiny_world, **PARTS[part], double=True)
+    settings = tiny_settings(gradient_weights="full", batch_size=2)
+    noise = make_noise(models, 3)
+    expected, loss = plain_gradient(models, settings, PROMPT, noise, STEPS, coupled=True)
+    result, gradient = run_step(models, settings, alone, noise)
+    assert_same_gradient(gradient, expected, GRADIENT)
+    assert_close(result.losses["total"], loss, FLOAT32)
+    uncoupled, _ = plain_gradient(models, settings, PROMPT, noise, STEPS)
+    assert any(not torch.allclose(expected[key], uncoupled[key], rtol=0.01) for key in expected)
+
+
 def test_gradient_in_single_precision(tiny_world: TinyWorld, alone: World) -> None:
     models = tiny_models(tiny_world, **PARTS["U-Net"])
     settings = tiny_settings(gradient_weights="unadjusted")
