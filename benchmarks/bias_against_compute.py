@@ -20,7 +20,7 @@ from benchmarks.measure import save, say
 from components.experiments import Experiment, run_experiment
 from components.stages import read_stages
 from fairness_core.config import find_preset
-from fairness_core.metrics import group_name
+from fairness_core.groups import group_name
 from fairness_core.reporting import FinishedRun, read_run
 
 # Values over the preset. Iterations of S and K: the published step's calls are 8 S + 2 S.

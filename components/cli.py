@@ -12,6 +12,7 @@ import typer
 from components import planning, sweeps
 from components.portraits import app as portraits
 from fairness_core.errors import ConfigError, EvenhandError
+from fairness_core.groups import group_name
 
 if TYPE_CHECKING:
     from fairness_core.runtime.registry import Registry
@@ -168,7 +169,7 @@ def plan_audit(
 ) -> None:
     """Say how many images an audit needs for the precision wanted."""
     from fairness_core.config import load
-    from fairness_core.metrics import fair_floor, group_name, plan_images_per_prompt
+    from fairness_core.metrics import fair_floor, plan_images_per_prompt
 
     space = load(params).attribute_space.subset(attribute)
     plan = plan_images_per_prompt(

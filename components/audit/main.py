@@ -128,11 +128,10 @@ def run(
 
 def _lines(figures: Mapping[str, Any], space: AttributeSpace) -> list[str]:
     """One line for each group and rate."""
-    from fairness_core.evaluation import measured_groups
-    from fairness_core.metrics import group_name
+    from fairness_core.groups import group_name, measured_groups
 
     lines = []
-    for name in map(group_name, measured_groups(space)):
+    for name in map(group_name, measured_groups(space.names)):
         entry = figures[name]
         low, high = entry["ci95"]
         line = (

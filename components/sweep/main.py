@@ -132,11 +132,10 @@ def _own(intervals: Bootstrap, point: Point) -> Bootstrap:
 
 
 def _lines(point: Point, figures: Mapping[str, Any], space: AttributeSpace) -> list[str]:
-    from fairness_core.evaluation import measured_groups
-    from fairness_core.metrics import group_name
+    from fairness_core.groups import group_name, measured_groups
 
     said = []
-    for name in map(group_name, measured_groups(space)):
+    for name in map(group_name, measured_groups(space.names)):
         parts = []
         for model in MODELS:
             entry = figures[model][name]
@@ -148,15 +147,14 @@ def _lines(point: Point, figures: Mapping[str, Any], space: AttributeSpace) -> l
 
 
 def _headline(figures: Mapping[str, Any], space: AttributeSpace) -> dict[str, float]:
-    from fairness_core.evaluation import measured_groups
-    from fairness_core.metrics import group_name
+    from fairness_core.groups import group_name, measured_groups
 
     return {
         f"{model}/{axis} {point['value']}/bias_{name}".replace("+", "p"): point[model][name]["bias"]
         for axis, points in figures["axes"].items()
         for point in points
         for model in MODELS
-        for name in map(group_name, measured_groups(space))
+        for name in map(group_name, measured_groups(space.names))
     }
 
 

@@ -10,6 +10,7 @@ from fairness_core.config.nearest import nearest
 from fairness_core.config.sound import Sound, UnsoundError
 from fairness_core.config.source import Problem
 from fairness_core.errors import EvenhandError
+from fairness_core.groups import group_name, measured_groups
 
 __all__ = ["cross_check"]
 
@@ -172,7 +173,7 @@ def _full_gradient(get: Sound) -> Iterator[tuple[str, str]]:
 
 def _stop(get: Sound) -> Iterator[tuple[str, str]]:
     limits, align = get("finetune.stop_at"), get("finetune.align")
-    groups = [*align, *(["_x_".join(align)] if len(align) > 1 else [])]
+    groups = [group_name(group) for group in measured_groups(align)]
     for name in limits:
         if name not in groups:
             yield f"finetune.stop_at.{name}", f"is not aligned{nearest(name, groups)}"

@@ -24,7 +24,7 @@ from fairness_core.evaluation.generate import (
     generate_folder,
     plan_images,
 )
-from fairness_core.evaluation.groups import MODELS, measured_groups, prompt_table
+from fairness_core.evaluation.groups import MODELS, prompt_table
 from fairness_core.evaluation.images import read_images, to_bytes, write_png
 from fairness_core.evaluation.labelled import (
     calibrate,
@@ -70,7 +70,6 @@ __all__ = [
     "list_images",
     "measure_faces",
     "measure_folder",
-    "measured_groups",
     "merge_shards",
     "named_confusion",
     "named_hits",

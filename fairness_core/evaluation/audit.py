@@ -17,7 +17,8 @@ from fairness_core.evaluation.audited_groups import (
 )
 from fairness_core.evaluation.bootstrap import Bootstrap
 from fairness_core.evaluation.figures import faceless, parity_figures
-from fairness_core.evaluation.groups import measured_groups, wanted_shares
+from fairness_core.evaluation.groups import wanted_shares
+from fairness_core.groups import measured_groups
 from fairness_core.metrics import count_faces, mean_interval, per_prompt
 from fairness_core.prompts import own_shares
 
@@ -86,7 +87,7 @@ def audit_figures(
     readable = faces[faces["readable"]]
     if readable.empty:
         raise ArtifactError("None of the images can be read", given=f"{len(faces)} images")
-    groups = measured_groups(space)
+    groups = measured_groups(space.names)
     counts = [count_faces(readable, space, group) for group in groups]
     result: dict[str, Any] = parity_figures(
         readable, counts, space, bootstrap, "audit", prompts=prompts
@@ -133,7 +134,7 @@ def audit_prompts(
     """
     parts = []
     readable = faces[faces["readable"]]
-    for group in measured_groups(space):
+    for group in measured_groups(space.names):
         table = per_prompt(readable, space, [group])
         measured = count_faces(readable, space, group)
         table["p_value"], table["q_value"] = claims(
@@ -153,7 +154,7 @@ def _two(
     """The second classifier's figures, and how often the two disagree about a face."""
     seconds: Mapping[str, str] = {f"{SECOND}{name}": name for name in space.names}
     other = faces.drop(columns=list(space.names)).rename(columns=seconds)
-    counts = [count_faces(other, space, group) for group in measured_groups(space)]
+    counts = [count_faces(other, space, group) for group in measured_groups(space.names)]
     seen = faces[faces["present"].astype(bool)]
     return {
         "second": parity_figures(

@@ -11,13 +11,13 @@ from fairness_core.attributes import AttributeSpace
 from fairness_core.errors import ArtifactError
 from fairness_core.evaluation.bootstrap import Bootstrap
 from fairness_core.evaluation.figures import faceless, parity_figures
-from fairness_core.evaluation.groups import MODELS, measured_groups, of_model, wanted_shares
+from fairness_core.evaluation.groups import MODELS, of_model, wanted_shares
 from fairness_core.evaluation.named import named_prompts
 from fairness_core.evaluation.planted import planted_difference
+from fairness_core.groups import group_name, measured_groups
 from fairness_core.metrics import (
     FaceCounts,
     count_faces,
-    group_name,
     mean_interval,
     paired_cells,
     paired_change,
@@ -114,7 +114,8 @@ def compare_split(
             )
     counts = {
         model: [
-            count_faces(of_model(chosen, model), space, group) for group in measured_groups(space)
+            count_faces(of_model(chosen, model), space, group)
+            for group in measured_groups(space.names)
         ]
         for model in models
     }
@@ -181,7 +182,7 @@ def _change(
     models: tuple[str, str],
 ) -> dict[str, Any]:
     result: dict[str, Any] = {}
-    for i, group in enumerate(measured_groups(space)):
+    for i, group in enumerate(measured_groups(space.names)):
         name = group_name(group)
         base, aligned = (counts[model][i] for model in models)
         if base.prompts != aligned.prompts:

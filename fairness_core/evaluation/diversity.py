@@ -11,8 +11,8 @@ from jaxtyping import Float
 from fairness_core.attributes import AttributeSpace
 from fairness_core.evaluation.assess import Assessment
 from fairness_core.evaluation.bootstrap import Bootstrap, with_intervals
-from fairness_core.evaluation.groups import measured_groups
-from fairness_core.metrics import group_name, mean_pairwise_distance, paired_means
+from fairness_core.groups import group_name, measured_groups
+from fairness_core.metrics import mean_pairwise_distance, paired_means
 
 __all__ = ["diversity_figures", "split_rows"]
 
@@ -52,7 +52,7 @@ def diversity_figures(
     """
     sides = [split_rows(part, split) for part in (base, other)]
     classes = {"prompt": [pd.Series("all", index=faces.index) for faces, _ in sides]}
-    for group in measured_groups(space):
+    for group in measured_groups(space.names):
         classes[group_name(group)] = [_cells(faces, group) for faces, _ in sides]
     result: dict[str, Any] = {}
     for name, labels in classes.items():

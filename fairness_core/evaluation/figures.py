@@ -9,7 +9,8 @@ import pandas as pd
 
 from fairness_core.attributes import AttributeSpace
 from fairness_core.evaluation.bootstrap import Bootstrap
-from fairness_core.evaluation.groups import measured_groups, wanted_shares
+from fairness_core.evaluation.groups import wanted_shares
+from fairness_core.groups import measured_groups
 from fairness_core.metrics import FaceCounts, bias_interval, fair_floor, per_prompt, summary
 from fairness_core.runtime.logs import get_logger
 
@@ -42,7 +43,7 @@ def parity_figures(
     Raises:
         FaceError: No image shows a face.
     """
-    groups = measured_groups(space)
+    groups = measured_groups(space.names)
     spread = summary(per_prompt(faces, space, groups)).set_index("attribute")["sd"]
     result: dict[str, Any] = {}
     for group, measured in zip(groups, counts, strict=True):

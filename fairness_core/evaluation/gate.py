@@ -11,7 +11,7 @@ import pandas as pd
 from fairness_core.attributes import AttributeSpace
 from fairness_core.config import RULES, Policy
 from fairness_core.evaluation.bootstrap import Bootstrap
-from fairness_core.evaluation.groups import measured_groups
+from fairness_core.groups import group_name, measured_groups
 from fairness_core.metrics import count_faces, worst_prompt
 
 __all__ = ["judge"]
@@ -168,7 +168,7 @@ FIGURES: Mapping[str, Callable[[str, Mapping[str, Any]], Found]] = {
 
 
 def _worst(name: str, faces: pd.DataFrame, space: AttributeSpace, bootstrap: Bootstrap) -> Found:
-    group = {"_x_".join(names): names for names in measured_groups(space)}.get(name)
+    group = {group_name(names): names for names in measured_groups(space.names)}.get(name)
     if group is None:
         return None, None, ""
     counts = count_faces(faces[faces["model"] == "aligned"], space, group)

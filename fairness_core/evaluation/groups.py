@@ -1,4 +1,4 @@
-"""What is measured together, for which model, and against which target."""
+"""What is measured of which model, and against which target."""
 
 from __future__ import annotations
 
@@ -9,18 +9,13 @@ import pandas as pd
 from jaxtyping import Float
 
 from fairness_core.attributes import AttributeSpace
+from fairness_core.groups import measured_groups
 from fairness_core.metrics import FaceCounts, per_prompt, wilson
 from fairness_core.prompts import prompt_spaces
 
-__all__ = ["MODELS", "measured_groups", "of_model", "prompt_table", "wanted_shares"]
+__all__ = ["MODELS", "of_model", "prompt_table", "wanted_shares"]
 
 MODELS = ("base", "aligned")
-
-
-def measured_groups(space: AttributeSpace) -> list[tuple[str, ...]]:
-    """Every attribute alone, and the first two jointly where there are two (paper, Table 1)."""
-    groups = [(name,) for name in space.names]
-    return [*groups, space.names[:2]] if len(groups) > 1 else list(groups)
 
 
 def prompt_table(faces: pd.DataFrame, space: AttributeSpace, split: str) -> pd.DataFrame:
@@ -31,7 +26,7 @@ def prompt_table(faces: pd.DataFrame, space: AttributeSpace, split: str) -> pd.D
     parts = []
     for model in dict.fromkeys(faces["model"]):
         chosen = faces[(faces["split"] == split) & (faces["model"] == model)]
-        for group in measured_groups(space):
+        for group in measured_groups(space.names):
             table = per_prompt(chosen, space, [group])
             table.insert(0, "model", model)
             if len(group) == 1:

@@ -12,13 +12,13 @@ from numpy.typing import ArrayLike
 
 from fairness_core.attributes import AttributeSpace
 from fairness_core.errors import ArtifactError, FaceError, TargetError
+from fairness_core.groups import group_name
 
 __all__ = [
     "FaceCounts",
     "bias",
     "count_faces",
     "frequencies",
-    "group_name",
     "parity_gaps",
     "per_prompt",
     "summary",
@@ -107,11 +107,6 @@ def frequencies(labels: ArrayLike, n_classes: int) -> Float[np.ndarray, " k"]:
             given=(int(array.min()), int(array.max())),
         )
     return np.bincount(array, minlength=n_classes) / array.size
-
-
-def group_name(attributes: Sequence[str]) -> str:
-    """The name of one attribute, or of several measured jointly: ``gender_x_race``."""
-    return "_x_".join(attributes)
 
 
 def count_faces(

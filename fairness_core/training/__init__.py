@@ -10,7 +10,7 @@ from fairness_core.training.parts import Models, Schedule, Settings, StepResult
 from fairness_core.training.plan import Batch, plan_batch, prompt_of_iteration
 from fairness_core.training.realism import Realism
 from fairness_core.training.step import original_images, training_step
-from fairness_core.training.validate import Validation, validation_groups
+from fairness_core.training.validate import Validation
 
 __all__ = [
     "Batch",
@@ -31,5 +31,4 @@ __all__ = [
     "plan_batch",
     "prompt_of_iteration",
     "training_step",
-    "validation_groups",
 ]

@@ -12,7 +12,8 @@ from jaxtyping import Int
 from fairness_core.attributes import AttributeSpace
 from fairness_core.diffusion import adapter_state, encode_prompts, load_adapter_state, sample
 from fairness_core.errors import ConfigError
-from fairness_core.metrics import Interval, bias_interval, fair_floor, group_name
+from fairness_core.groups import group_name, measured_groups
+from fairness_core.metrics import Interval, bias_interval, fair_floor
 from fairness_core.runtime.distributed import World
 from fairness_core.runtime.logs import get_logger
 from fairness_core.runtime.seeds import image_noise, seed_for
@@ -20,7 +21,7 @@ from fairness_core.training.parts import Models, Settings
 from fairness_core.training.perceive import decode_all, perceive
 from fairness_core.training.state import TrainingState
 
-__all__ = ["Validation", "validation_groups"]
+__all__ = ["Validation"]
 
 PREFIX = "validation"
 
@@ -57,7 +58,7 @@ class Validation:
         Raises:
             ConfigError: A limit below what a fair sampler has at this number of images.
         """
-        groups = {group_name(group): group for group in validation_groups(space)}
+        groups = {group_name(group): group for group in measured_groups(space.names)}
         for name, limit in self.stop_at.items():
             faces = np.full(len(self.prompts), self.images)
             floor = fair_floor(faces, space.subset(groups[name]).cell_target)
@@ -102,7 +103,7 @@ class Validation:
         world.sum_([cells])
         counts = cells.cpu().numpy().reshape(len(self.prompts), *settings.space.sizes)
         found: dict[str, float] = {}
-        for group in validation_groups(settings.space):
+        for group in measured_groups(settings.space.names):
             own = _of_group(counts, settings.space, group)
             if not own.any():
                 continue
@@ -143,12 +144,6 @@ class Validation:
         present = seen.faces.present.to(cell.device)
         counts = torch.bincount(cell[present], minlength=space.n_cells)
         return counts.to(world.device)
-
-
-def validation_groups(space: AttributeSpace) -> list[tuple[str, ...]]:
-    """Every attribute alone, and all of them jointly where there are two or more."""
-    groups: list[tuple[str, ...]] = [(name,) for name in space.names]
-    return groups if len(groups) == 1 else [*groups, space.names]
 
 
 def _of_group(

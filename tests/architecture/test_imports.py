@@ -60,6 +60,7 @@ def complaints(tmp_path_factory, repository):
     (folder / "pyproject.toml").write_text((repository / "pyproject.toml").read_text())
     modules = BROKEN | {
         "fairness_core/attributes.py": "",
+        "fairness_core/groups.py": "",
         "fairness_core/shares.py": "",
         "fairness_core/types.py": "",
         "fairness_core/runtime/seeds.py": "",

@@ -13,15 +13,8 @@ from hypothesis.extra import numpy as hnp
 
 from fairness_core.attributes import Attribute, AttributeSpace
 from fairness_core.errors import ArtifactError, ConfigError, FaceError, TargetError
-from fairness_core.metrics import (
-    bias,
-    count_faces,
-    frequencies,
-    group_name,
-    parity_gaps,
-    per_prompt,
-    summary,
-)
+from fairness_core.groups import group_name
+from fairness_core.metrics import bias, count_faces, frequencies, parity_gaps, per_prompt, summary
 from tests.helpers.close import EXACT, FLOAT64, assert_close
 
 SPACE = AttributeSpace(
