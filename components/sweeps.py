@@ -78,11 +78,17 @@ def experiments(
 def results(
     runs: Annotated[list[Path], typer.Argument(help="Runs, or folders of runs.")],
     out: Annotated[Path, typer.Option(help="Markdown file to write.")] = Path("docs/results.md"),
+    keep: Annotated[
+        Path | None, typer.Option(help="Copy what the page is made of here, to add runs to later.")
+    ] = None,
 ) -> None:
     """Write the table of results over seeds beside the paper's figures."""
-    from fairness_core.reporting import find_runs, read_run, results_page
+    from fairness_core.reporting import find_runs, keep_run, read_run, results_page
 
-    page = results_page([read_run(folder) for folder in find_runs(runs)])
+    found = find_runs(runs)
+    if keep is not None:
+        found = [keep_run(folder, keep) for folder in found]
+    page = results_page([read_run(folder) for folder in found])
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page, encoding="utf-8")
     typer.echo(f"Wrote {out}")

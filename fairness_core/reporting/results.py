@@ -2,110 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
-import yaml
 from jaxtyping import Float
 from scipy import stats
 
 from fairness_core.errors import ArtifactError
 from fairness_core.metrics import Interval, percentiles
-from fairness_core.runtime.artifacts import read_json, read_table
+from fairness_core.reporting.finished_runs import FinishedRun
 
 __all__ = [
-    "FinishedRun",
     "experiment_kind",
-    "find_runs",
+    "floor_removed",
     "interval_of_share",
-    "read_run",
     "reduction_over_seeds",
     "seed_mean",
 ]
 
 LEVEL = 0.95
-
-
-@dataclass(frozen=True)
-class FinishedRun:
-    """What one run left behind.
-
-    Attributes:
-        name: Experiment's name.
-        seed: Its seed.
-        params: Its parameters.
-        evaluation: ``metrics/evaluation.json``.
-        training: ``metrics/finetune.json``.
-        prompts: Per-prompt table of the evaluation, with each prompt's ``split`` and ``family``.
-        seconds: Wall time of all stages; None where no driver ran them.
-    """
-
-    name: str
-    seed: int
-    params: Mapping[str, Any]
-    evaluation: Mapping[str, Any]
-    training: Mapping[str, Any]
-    prompts: pd.DataFrame
-    seconds: float | None
-
-
-def find_runs(folders: Iterable[Path], holding: str = "metrics/evaluation.json") -> list[Path]:
-    """Folders of finished runs: those named, and those below them.
-
-    Args:
-        folders: Runs, or folders of runs such as ``evenhand experiments`` writes.
-        holding: The file that a finished run has.
-
-    Raises:
-        ArtifactError: A folder holds none.
-    """
-    found: list[Path] = []
-    for folder in folders:
-        if (folder / holding).is_file():
-            found.append(folder)
-            continue
-        below = sorted(path for path in folder.glob("*/seed-*") if (path / holding).is_file())
-        below = below or sorted(p for p in folder.glob("seed-*") if (p / holding).is_file())
-        if not below:
-            raise ArtifactError(
-                f"There is no finished run (no {holding})", given=folder, do="finish one first"
-            )
-        found += below
-    return list(dict.fromkeys(found))
-
-
-def read_run(folder: Path) -> FinishedRun:
-    """Read one run.
-
-    Raises:
-        ArtifactError: A file is missing or damaged.
-    """
-    try:
-        params = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise ArtifactError("A run has no readable params.yaml", given=folder) from error
-    table = read_table(folder / "artifacts/evaluation/prompts.parquet")
-    catalog = read_table(folder / "artifacts/prompts/prompts.parquet")
-    known = catalog.set_index("prompt_id")
-    run = read_json(folder / "run.json") if (folder / "run.json").is_file() else {}
-    spent = run.get("seconds")
-    place = folder.resolve()
-    in_seeds = place.name.startswith("seed-")
-    return FinishedRun(
-        name=str(run.get("experiment", place.parent.name if in_seeds else place.name)),
-        seed=int(params["run"]["seed"]),
-        params=params,
-        evaluation=read_json(folder / "metrics/evaluation.json"),
-        training=read_json(folder / "metrics/finetune.json"),
-        prompts=table.assign(
-            **{name: table["prompt_id"].map(known[name]) for name in ("split", "family")}
-        ),
-        seconds=None if spent is None else float(sum(spent.values())),
-    )
 
 
 def experiment_kind(run: FinishedRun) -> str:
@@ -203,6 +118,22 @@ def reduction_over_seeds(
         percentiles(after, drawn[:, 1], LEVEL),
         percentiles(1 - after / base, 1 - drawn[:, 1] / drawn[:, 0], LEVEL),
     )
+
+
+def floor_removed(
+    runs: Sequence[FinishedRun], group: str, family: str, floor: float
+) -> Interval | float:
+    """Share of a family's distance to the fair sampler's bias that is gone, over seeds.
+
+    Args:
+        runs: Runs of one experiment.
+        group: ``gender``, ``gender_x_race``, ...
+        family: Prompts of that family, of every split measured.
+        floor: What a fair sampler scores with as many images a prompt, less than the base.
+    """
+    means = _paired(runs, group, "aligned", family, "bias").mean(axis=1)
+    gone = (means[:, 0] - means[:, 1]) / (means[:, 0] - floor)
+    return seed_mean(gone.tolist())
 
 
 def interval_of_share(

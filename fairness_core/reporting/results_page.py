@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from fairness_core.metrics import Interval
+from fairness_core.reporting.finished_runs import FinishedRun
 from fairness_core.reporting.published import TABLE_5, Goal
 from fairness_core.reporting.results import (
-    FinishedRun,
+    floor_removed,
     interval_of_share,
     reduction_over_seeds,
     seed_mean,
@@ -108,9 +109,9 @@ def _bias_table(groups: Mapping[str, Sequence[FinishedRun]], resamples: int) -> 
                     label_of(goal.group) + (f", {goal.family}" if goal.family else ""),
                     cell(base),
                     cell(after),
-                    "" if goal.family else _floor(runs, goal.group),
+                    number(_floor(runs, goal.group)),
                     cell(gone, as_percent=True),
-                    "" if goal.family else _floor_removed(runs, goal.group),
+                    _floor_removed(runs, goal),
                     paper,
                     f"≥ {percent(goal.reduction)} ({goal.source})" if known else "",
                     _verdict(gone.estimate, goal) if known else "",
@@ -124,12 +125,16 @@ def _verdict(gone: float, goal: Goal) -> str:
     return "met" if missing <= 0 else f"**short by {100 * missing:.0f} points**"
 
 
-def _floor(runs: Sequence[FinishedRun], group: str) -> str:
-    return number(float(np.mean([r.evaluation["aligned"][group]["fair_floor"] for r in runs])))
+def _floor(runs: Sequence[FinishedRun], group: str) -> float:
+    """Of the held-out prompts; other families have as many images a prompt."""
+    return float(np.mean([r.evaluation["aligned"][group]["fair_floor"] for r in runs]))
 
 
-def _floor_removed(runs: Sequence[FinishedRun], group: str) -> str:
-    found = [run.evaluation["change"][group]["reduction_to_floor"] for run in runs]
+def _floor_removed(runs: Sequence[FinishedRun], goal: Goal) -> str:
+    if goal.family:
+        floor = _floor(runs, goal.group)
+        return cell(floor_removed(runs, goal.group, goal.family, floor), as_percent=True)
+    found = [run.evaluation["change"][goal.group]["reduction_to_floor"] for run in runs]
     return "" if None in found else cell(seed_mean(found), as_percent=True)
 
 
@@ -189,14 +194,16 @@ def _shortfalls(groups: Mapping[str, Sequence[FinishedRun]], resamples: int) -> 
     lines = []
     for name, runs in groups.items():
         for goal in goals_of(runs):
-            gone = _reduction(name, runs, goal, resamples)[2]
+            base, _, gone = _reduction(name, runs, goal, resamples)
             if gone.estimate < goal.reduction:
                 within = "inside" if gone.high >= goal.reduction else "outside"
+                best = 1 - _floor(runs, goal.group) / base.estimate
                 lines.append(
                     f"- **{name}**, {label_of(goal.group)}"
                     + (f" of {goal.family} prompts" if goal.family else "")
                     + f": {percent(gone.estimate)} of the bias is gone, {goal.source} asks for "
-                    f"{percent(goal.reduction)}; that lies {within} the interval."
+                    f"{percent(goal.reduction)}; that lies {within} the interval. With so "
+                    f"many images a perfectly fair sampler would show {percent(best)}."
                 )
         change = float(np.mean([run.evaluation["change"]["clip_t"]["difference"] for run in runs]))
         if abs(change) > CLIP_T_ALLOWED:

@@ -8,13 +8,9 @@ from typing import Any
 import numpy as np
 
 from fairness_core.metrics import Interval
+from fairness_core.reporting.finished_runs import FinishedRun
 from fairness_core.reporting.published import GOALS, Goal
-from fairness_core.reporting.results import (
-    FinishedRun,
-    experiment_kind,
-    reduction_over_seeds,
-    seed_mean,
-)
+from fairness_core.reporting.results import experiment_kind, reduction_over_seeds, seed_mean
 from fairness_core.reporting.summary import label_of, number, percent
 from fairness_core.runtime.seeds import seed_for
 

@@ -241,9 +241,14 @@ def test_a_finished_run_of_real_steps_becomes_a_page_and_a_curve(done, tmp_path)
     costs = {"seconds": 60.0, "network_forwards": 100.0, "network_backwards": 20.0}
     (folder / "metrics/finetune.json").write_text(json.dumps(costs))
     page = tmp_path / "docs/results.md"
-    command = ["results", str(tmp_path / "runs"), "--out", str(page)]
+    kept = tmp_path / "kept"
+    command = ["results", str(tmp_path / "runs"), "--out", str(page), "--keep", str(kept)]
     assert CliRunner().invoke(cli.app, command, catch_exceptions=False).exit_code == 0
     text = page.read_text()
+    again = ["results", str(kept), "--out", str(tmp_path / "again.md")]
+    assert CliRunner().invoke(cli.app, again, catch_exceptions=False).exit_code == 0
+    assert (tmp_path / "again.md").read_text() == text
+    assert not (kept / "portraits-small/seed-0/artifacts/finetune").exists()
     assert "| portraits-small | 1 | gender |" in text
     for method in ("intervention", "uce", "debiasvl", "aligned"):
         assert f"| portraits-small | {method} | gender |" in text

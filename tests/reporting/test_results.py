@@ -11,10 +11,11 @@ import pytest
 from fairness_core.errors import ArtifactError, ConfigError
 from fairness_core.metrics import Interval
 from fairness_core.reporting import FinishedRun, bands, draw_bands, results_page
+from fairness_core.reporting.finished_runs import find_runs
 from fairness_core.reporting.published import GOALS, published_row
 from fairness_core.reporting.results import (
     experiment_kind,
-    find_runs,
+    floor_removed,
     reduction_over_seeds,
     seed_mean,
 )
@@ -160,6 +161,7 @@ def test_the_page_says_what_is_met_and_what_falls_short():
     short = page.split("## What falls short")[1]
     assert "portraits-race" in short
     assert "portraits-gender" not in short
+    assert "a perfectly fair sampler would show 86\u00a0%" in short
     assert "| 10.0 [10.0, 10.0] | 15.0 [15.0, 15.0] | 1,000 | 200 |" in page
 
 
@@ -215,6 +217,7 @@ def test_families_are_of_all_splits_and_the_held_out_figure_is_of_its_own():
     assert reduction_over_seeds([run], "gender", rng=rng())[1].estimate == pytest.approx(0.2)
     sport = reduction_over_seeds([run], "gender", family="sport", rng=rng())
     assert sport[1].estimate == pytest.approx(0.3)
+    assert floor_removed([run], "gender", "sport", 0.1) == pytest.approx(0.3 / 0.5)
 
 
 def test_runs_that_do_not_belong_together_are_refused(tmp_path):
