@@ -1,9 +1,10 @@
 """Run presets with several seeds, one after another; what two runs have in common is made once.
 
 The stages are those of ``dvc.yaml``, each run as its command line with the run's own paths. A
-stage's result is stored under a key of its command, its parameters and the keys of what it reads:
-a run that was stopped goes on, a finished one is skipped, and two runs of one seed share their
-prompts, classifiers and base images. Several processes may work in one folder.
+stage's result is stored under a key of its command, its parameters and the contents of what it
+reads: a run that was stopped goes on, a finished one is skipped, two runs of one seed share their
+prompts, classifiers and base images, and more test images of a run do not train it again. Several
+processes may work in one folder.
 """
 
 from __future__ import annotations
@@ -128,12 +129,9 @@ def run_experiment(
     folder.mkdir(parents=True, exist_ok=True)
     text = yaml.safe_dump(values, sort_keys=False)
     (folder / "params.yaml").write_text(text, encoding="utf-8")
-    keys: dict[str, str] = {}
     seconds: dict[str, float] = {}
     for stage in chosen:
-        key = _key(stage, values, keys)
-        keys |= dict.fromkeys(stage.outputs, key)
-        store = out / "store" / stage.name / key
+        store = out / "store" / stage.name / _key(stage, values, folder)
         with _alone(store):
             if not (store / DONE).is_file():
                 _run(stage, folder, store, f"{experiment.name}, seed {seed}")
@@ -155,18 +153,13 @@ def _alone(store: Path) -> Iterator[None]:
         yield
 
 
-def _key(stage: Stage, values: Mapping[str, Any], made: Mapping[str, str]) -> str:
+def _key(stage: Stage, values: Mapping[str, Any], folder: Path) -> str:
     """Hash of what decides a stage's result, the program's version aside."""
     read = {}
     for entry in stage.params:
         section, _, name = entry.partition(".")
         read[entry] = values[section][name] if name else values[section]
-    inputs = sorted(
-        (path, key)
-        for path in stage.inputs
-        for output, key in made.items()
-        if path == output or path.startswith(output + "/")
-    )
+    inputs = sorted((path, _contents(folder / path)) for path in stage.inputs)
     # Files that the command names, such as the gate's policy; params.yaml is the run's own.
     files = {
         word: sha256_file(Path(word))
@@ -175,6 +168,12 @@ def _key(stage: Stage, values: Mapping[str, Any], made: Mapping[str, str]) -> st
     }
     text = json.dumps([stage.command, read, inputs, files], sort_keys=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _contents(path: Path) -> list[tuple[str, str]]:
+    """Names and hashes of a file or of all files of a folder."""
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    return [(file.relative_to(path).as_posix(), sha256_file(file)) for file in files]
 
 
 def _run(stage: Stage, folder: Path, store: Path, label: str) -> None:

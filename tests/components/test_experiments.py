@@ -33,6 +33,7 @@ out.mkdir(parents=True, exist_ok=True)
 (out / "value.json").write_text(
     json.dumps([values["run"]["seed"], values["finetune"]["iterations"]])
 )
+(out / "plan.json").write_text(json.dumps(values["generate_prompts"]["test_images"]))
 sys.exit(3 if missed else 0)
 """
 PIPELINE = {
@@ -40,11 +41,11 @@ PIPELINE = {
         "first": {
             "cmd": "python PROGRAM first params.yaml artifacts/first",
             "deps": ["code.py"],
-            "params": ["run.seed"],
+            "params": ["run.seed", "generate_prompts"],
             "outs": ["artifacts/first"],
         },
         "second": {
-            "foreach": {"a": {"weights": "artifacts/first"}},
+            "foreach": {"a": {"weights": "artifacts/first/value.json"}},
             "do": {
                 "cmd": "python PROGRAM second params.yaml artifacts/second/${key}",
                 "deps": ["${item.weights}"],
@@ -101,6 +102,13 @@ def test_equal_stages_are_made_once_and_finished_runs_are_skipped(place, reposit
     run = json.loads((other / "run.json").read_text())
     assert (run["experiment"], run["seed"]) == ("long", 0)
     assert set(run["seconds"]) == {"first", "second@a"}
+
+
+def test_what_reads_files_that_stayed_the_same_is_not_made_again(place, repository):
+    go(place, repository)
+    folder = go(place, repository, more=["generate_prompts.test_images=7"])
+    assert calls(place) == ["first", "second", "first"]
+    assert (folder / "artifacts/first/plan.json").read_text() == "7"
 
 
 def test_other_parameters_in_one_folder_do_not_touch_the_old_result(place, repository):
