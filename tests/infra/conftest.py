@@ -12,7 +12,7 @@ from tests.invariants.conftest import finetune_arguments  # noqa: F401 - a fixtu
 # The portraits' own models and prompts; few images and iterations.
 SMALL = {
     "run": {"name": "small", "device": "cpu", "threads": 1, "tracking": False},
-    "generate_prompts": {"test_images": 2, "named_images": 1},
+    "generate_prompts": {"test_images": 2, "named_images": 1, "scene_images": 1},
     "calibrate_classifier": {"images": 200, "epochs": 1, "audit_epochs": 1},
     "build_bank": {"images": 64},
     "finetune": {

@@ -23,7 +23,7 @@ from tests.helpers.whole_run import assert_same_run
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 
-PICTURES = 3 * (24 * 2 + 16)
+PICTURES = 3 * (24 * 2 + 16 + 6)
 PIPELINE, SHARDS, USER = "align-and-evaluate", 2, 10001
 FINAL = {"report", "gate", "finish"}  # never reused: they hold a date, or are asked for their deed
 
