@@ -11,7 +11,7 @@ import pytest
 from fairness_core.errors import ArtifactError, ConfigError
 from fairness_core.metrics import Interval
 from fairness_core.reporting import FinishedRun, bands, draw_bands, results_page
-from fairness_core.reporting.finished_runs import find_runs
+from fairness_core.reporting.finished_runs import find_runs, read_run
 from fairness_core.reporting.published import GOALS, published_row
 from fairness_core.reporting.results import (
     experiment_kind,
@@ -229,6 +229,11 @@ def test_runs_that_do_not_belong_together_are_refused(tmp_path):
         reduction_over_seeds([first], "gender", model="uce", rng=rng())
     with pytest.raises(ArtifactError, match="no finished run"):
         find_runs([tmp_path])
+
+
+def test_the_docs_page_is_that_of_the_runs_kept_beside_it(repository):
+    runs = [read_run(folder) for folder in find_runs([repository / "docs/results"])]
+    assert results_page(runs) == (repository / "docs/results.md").read_text(encoding="utf-8")
 
 
 def log(offset, n=30):
