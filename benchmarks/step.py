@@ -33,6 +33,7 @@ def main() -> int:
     parser.add_argument("--chosen", type=int, default=5, help="K")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--name", default="step", help="of the file of figures")
     parser.add_argument("--artifacts", type=Path, default=Path("artifacts"))
     parser.add_argument("--set", action="append", default=[], help="SECTION.KEY=VALUE")
     arguments = parser.parse_args()
@@ -103,7 +104,7 @@ def main() -> int:
             f"{row['times_faster']:6.2f}x {row['peak_mib']:8.1f} {row['peak_share']:7.2f}"
         )
     torch_threads = torch.get_num_threads()
-    save("step", {"images": n, "steps": steps, "threads": torch_threads, "rows": rows})
+    save(arguments.name, {"images": n, "steps": steps, "threads": torch_threads, "rows": rows})
     return 0
 
 
