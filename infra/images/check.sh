@@ -28,7 +28,7 @@ if ((${#missing[@]})); then
 fi
 
 # The socket's path must be short.
-run=$(mktemp -d)
+run=$(mktemp -d -p /tmp)
 cat >"$run/daemon.json" <<END
 {"data-root": "$keep/data", "exec-root": "$run/exec", "pidfile": "$run/pid",
  "hosts": ["unix://$run/socket"], "ip6tables": false}
