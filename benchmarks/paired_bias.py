@@ -18,6 +18,7 @@ import pandas as pd
 from benchmarks.measure import save, say
 from fairness_core.groups import group_name
 from fairness_core.reporting import FinishedRun, find_runs, read_run
+from fairness_core.reporting.results import resampled_means
 from fairness_core.runtime.seeds import seed_for
 
 RESAMPLES = 5000
@@ -36,17 +37,16 @@ def difference(
 ) -> tuple[float, float, float]:
     """Mean over shared seeds and prompts of bias of ours less theirs, with its 95 % interval."""
     parts = [
-        (biases(ours[seed], group) - biases(theirs[seed], group)).rename(seed)
+        pd.concat([biases(ours[seed], group), biases(theirs[seed], group)], axis=1, join="inner")
         for seed in sorted(set(ours) & set(theirs))
     ]
-    values = pd.concat(parts, axis=1, join="inner").dropna().to_numpy()
-    prompts, seeds = values.shape
+    shared = sorted(set.intersection(*(set(part.index) for part in parts)))
+    values = np.stack([part.loc[shared].to_numpy() for part in parts])
     rng = np.random.default_rng(seed_for("paired-bias", group))
-    by_prompt = rng.multinomial(prompts, np.full(prompts, 1 / prompts), size=RESAMPLES)
-    by_seed = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=RESAMPLES)
-    drawn = np.einsum("bp,bs,ps->b", by_prompt, by_seed, values) / values.size
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return float(values.mean()), float(low), float(high)
+    drawn = resampled_means(values, rng, RESAMPLES)
+    low, high = np.percentile(drawn[:, 0] - drawn[:, 1], [2.5, 97.5])
+    mean = values.mean(axis=(0, 1))
+    return float(mean[0] - mean[1]), float(low), float(high)
 
 
 def main() -> int:

@@ -16,13 +16,12 @@ from fairness_core.runtime.artifacts import read_json, read_table
 
 __all__ = ["FinishedRun", "find_runs", "keep_run", "read_run"]
 
-READ = (
-    "params.yaml",
-    "metrics/evaluation.json",
-    "metrics/finetune.json",
-    "artifacts/evaluation/prompts.parquet",
-    "artifacts/prompts/prompts.parquet",
-)
+PARAMS = "params.yaml"
+EVALUATION = "metrics/evaluation.json"
+TRAINING = "metrics/finetune.json"
+MEASURED = "artifacts/evaluation/prompts.parquet"
+CATALOG = "artifacts/prompts/prompts.parquet"
+DRIVER = "run.json"  # only where a driver ran the stages
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class FinishedRun:
     seconds: float | None
 
 
-def find_runs(folders: Iterable[Path], holding: str = "metrics/evaluation.json") -> list[Path]:
+def find_runs(folders: Iterable[Path], holding: str = EVALUATION) -> list[Path]:
     """Folders of finished runs: those named, and those below them.
 
     Args:
@@ -80,13 +79,13 @@ def read_run(folder: Path) -> FinishedRun:
         ArtifactError: A file is missing or damaged.
     """
     try:
-        params = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
+        params = yaml.safe_load((folder / PARAMS).read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise ArtifactError("A run has no readable params.yaml", given=folder) from error
-    table = read_table(folder / "artifacts/evaluation/prompts.parquet")
-    catalog = read_table(folder / "artifacts/prompts/prompts.parquet")
+    table = read_table(folder / MEASURED)
+    catalog = read_table(folder / CATALOG)
     known = catalog.set_index("prompt_id")
-    run = read_json(folder / "run.json") if (folder / "run.json").is_file() else {}
+    run = read_json(folder / DRIVER) if (folder / DRIVER).is_file() else {}
     spent = run.get("seconds")
     place = folder.resolve()
     in_seeds = place.name.startswith("seed-")
@@ -94,8 +93,8 @@ def read_run(folder: Path) -> FinishedRun:
         name=str(run.get("experiment", place.parent.name if in_seeds else place.name)),
         seed=int(params["run"]["seed"]),
         params=params,
-        evaluation=read_json(folder / "metrics/evaluation.json"),
-        training=read_json(folder / "metrics/finetune.json"),
+        evaluation=read_json(folder / EVALUATION),
+        training=read_json(folder / TRAINING),
         prompts=table.assign(
             **{name: table["prompt_id"].map(known[name]) for name in ("split", "family")}
         ),
@@ -116,7 +115,9 @@ def keep_run(folder: Path, out: Path) -> Path:
     kept = out / run.name / f"seed-{run.seed}"
     if kept.resolve() == folder.resolve():
         return kept
-    for name in (*READ, *(["run.json"] if (folder / "run.json").is_file() else [])):
+    for name in (PARAMS, EVALUATION, TRAINING, MEASURED, CATALOG, DRIVER):
+        if name == DRIVER and not (folder / name).is_file():
+            continue
         (kept / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder / name, kept / name)
     return kept

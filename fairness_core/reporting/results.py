@@ -17,6 +17,7 @@ __all__ = [
     "floor_removed",
     "interval_of_share",
     "reduction_over_seeds",
+    "resampled_means",
     "seed_mean",
 ]
 
@@ -69,7 +70,7 @@ def _paired(
     return np.stack([table.loc[shared].to_numpy(dtype=float) for table in tables])
 
 
-def _resampled(
+def resampled_means(
     values: Float[np.ndarray, "r p 2"], rng: np.random.Generator, resamples: int
 ) -> Float[np.ndarray, "b 2"]:
     """Means of resampled seeds and, for all of them alike, resampled prompts."""
@@ -109,7 +110,7 @@ def reduction_over_seeds(
     """
     values = _paired(runs, group, model, family, "bias")
     base, after = values.mean(axis=(0, 1))
-    drawn = _resampled(values, rng, resamples)
+    drawn = resampled_means(values, rng, resamples)
     drawn = drawn[drawn[:, 0] > 0]
     if base <= 0 or not len(drawn):
         raise ArtifactError("The base model has no bias to reduce", given=group)
@@ -146,7 +147,7 @@ def interval_of_share(
 ) -> tuple[Interval, Interval]:
     """Share of a class for base and aligned, as `reduction_over_seeds` makes its intervals."""
     values = _paired(runs, attribute, "aligned", None, f"share_{name}")
-    drawn = _resampled(values, rng, resamples)
+    drawn = resampled_means(values, rng, resamples)
     base, after = values.mean(axis=(0, 1))
     return percentiles(base, drawn[:, 0], LEVEL), percentiles(after, drawn[:, 1], LEVEL)
 
