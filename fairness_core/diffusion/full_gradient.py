@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fairness_core.diffusion.conditioning import Conditioning
-from fairness_core.diffusion.sample import Stepper, batches, check_guidance, guided
+from fairness_core.diffusion.sample import batches, walk
 from fairness_core.diffusion.stack import DiffusionStack
 
 __all__ = ["accumulate_full_gradient"]
@@ -48,14 +48,11 @@ def accumulate_full_gradient(
         ConfigError: ``guidance`` or ``batch_size`` out of range.
         ModelError: The model's sampler adds noise.
     """
-    check_guidance(guidance)
     for rows in batches(len(noise), batch_size):
-        scheduler = stack.new_scheduler(steps)
-        stepper = Stepper(scheduler, None)
-        latents = noise[rows] * getattr(scheduler, "init_noise_sigma", 1.0)
+        latents = noise[rows]
         with torch.enable_grad():
-            for timestep in scheduler.timesteps:
-                inputs = stepper.scale(latents, timestep)
-                output = guided(stack, inputs, timestep, embedding[rows], empty, guidance)
-                latents = stepper.step(output, timestep, latents)
+            for _, _, latents in walk(  # noqa: B007 - the last are the result
+                stack, noise[rows], embedding[rows], empty, guidance=guidance, steps=steps
+            ):
+                pass
         latents.backward(cotangent[rows])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -53,11 +54,44 @@ def sample(
         ConfigError: ``steps``, ``guidance`` or ``batch_size`` out of range.
         ModelError: The sampler adds noise and there is no generator.
     """
+    timesteps, inputs, latents = [], [], noise
+    for timestep, scaled, latents in walk(  # noqa: B007 - the last are the result
+        stack,
+        noise,
+        embedding,
+        empty,
+        guidance=guidance,
+        steps=steps,
+        generator=generator,
+        batch_size=batch_size,
+    ):
+        timesteps.append(timestep)
+        inputs.append(scaled)
+    return Trajectory(timesteps=tuple(timesteps), inputs=tuple(inputs), final=latents)
+
+
+def walk(
+    stack: DiffusionStack,
+    noise: Float[Tensor, "n c h w"],
+    embedding: Conditioning,
+    empty: Conditioning,
+    *,
+    guidance: float,
+    steps: int,
+    generator: torch.Generator | None = None,
+    batch_size: int | None = None,
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Take the sampler's steps one by one: arguments and errors as of ``sample``.
+
+    Whether they leave a graph is the caller's choice.
+
+    Yields:
+        The step's timestep, its network inputs and the latents it leads to.
+    """
     check_guidance(guidance)
     scheduler = stack.new_scheduler(steps)
     stepper = Stepper(scheduler, generator)
     latents = noise * getattr(scheduler, "init_noise_sigma", 1.0)
-    timesteps, inputs = [], []
     for timestep in scheduler.timesteps:
         scaled = stepper.scale(latents, timestep)
         output = torch.cat(
@@ -66,10 +100,8 @@ def sample(
                 for rows in batches(len(noise), batch_size)
             ]
         )
-        timesteps.append(timestep)
-        inputs.append(scaled)
         latents = stepper.step(output, timestep, latents)
-    return Trajectory(timesteps=tuple(timesteps), inputs=tuple(inputs), final=latents)
+        yield timestep, scaled, latents
 
 
 def guided(
