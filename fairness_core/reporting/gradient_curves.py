@@ -92,6 +92,7 @@ def draw_bands(found: Sequence[Band], column: str, path: Path) -> None:
     for band, colour in zip(found, COLOURS * len(found), strict=False):
         axis.plot(band.iterations, band.mean, color=colour, label=f"{band.name} ({band.seeds})")
         axis.fill_between(band.iterations, band.low, band.high, color=colour, alpha=0.15, lw=0)
+    axis.set_ylim(*_limits(found))
     axis.set_xlabel("iteration")
     axis.set_ylabel(column.replace("_", " "))
     axis.spines[["top", "right"]].set_visible(False)
@@ -99,3 +100,11 @@ def draw_bands(found: Sequence[Band], column: str, path: Path) -> None:
     # Names inside the file are drawn at random unless they are salted.
     with mpl.rc_context({"svg.hashsalt": "evenhand"}), atomic_file(path) as partial:
         figure.savefig(partial, format="svg", metadata={"Date": None, "Creator": None})
+
+
+def _limits(found: Sequence[Band]) -> tuple[float, float]:
+    """Room for the means and a third of it on either side: a band of few seeds can be far wider."""
+    means = np.concatenate([band.mean for band in found])
+    low, high = float(means.min()), float(means.max())
+    room = (high - low) / 3 or 1.0
+    return low - room, high + room

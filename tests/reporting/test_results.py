@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 
 import numpy as np
 import pandas as pd
@@ -255,6 +256,14 @@ def test_bands_are_means_over_seeds_with_students_interval(tmp_path):
     text = (tmp_path / "a.svg").read_text()
     assert "exact" in text
     assert text == (tmp_path / "b.svg").read_text()
+
+
+def test_a_wide_interval_leaves_the_means_readable(tmp_path):
+    found = bands({"exact": [log(-5.0), log(5.0)]}, "loss_align", smooth=1)
+    assert found[0].high.max() > 40
+    draw_bands(found, "loss_align", tmp_path / "a.svg")
+    ticks = re.findall(r"<!-- (\d+\.\d+) -->", (tmp_path / "a.svg").read_text())
+    assert max(map(float, ticks)) < 1.3
 
 
 def test_bands_need_the_column_and_shared_iterations():
