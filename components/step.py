@@ -89,7 +89,6 @@ def open_step(name: str, settings: Settings, parameters: Mapping[str, Any]) -> I
     from fairness_core.runtime.tracking import open_run
 
     configure(name)
-    _no_bars_of_others()
     device = prepare(settings.device, settings.threads)
     log = get_logger(name.replace(" ", "."))
     log.info("started on %s, CPU threads: %d", device, settings.threads)
@@ -143,13 +142,6 @@ def audit_instruments(
         image_self=ImageSelfEncoder.load(resolve(models["audit_image_self"]), device=device),
         device=device,
     )
-
-
-def _no_bars_of_others() -> None:
-    """A bar for every file that transformers reads would bury the step's own lines."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
 
 
 def arguments(step: str, about: str | None) -> argparse.ArgumentParser:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import copy
-import inspect
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -18,15 +18,17 @@ IMAGES = Images(
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_source_lines():
-    """Spare kfp the source lines of the whole stack where it asks for its caller's name.
+def _no_whole_stack():
+    """Spare kfp the description of the whole stack where it asks for its caller's name.
 
-    Under pytest's deep stack, and with all that the tests import, they take seconds a pipeline.
+    Under pytest's deep stack, and with all that the tests import, it takes seconds a pipeline.
     """
+
+    def stack():
+        return [(), (None, None, None, sys._getframe(2).f_code.co_name)]
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            pipeline_task, "inspect", SimpleNamespace(stack=lambda: inspect.stack(context=0)[1:])
-        )
+        patch.setattr(pipeline_task, "inspect", SimpleNamespace(stack=stack))
         yield
 
 
