@@ -20,7 +20,7 @@ unexport VIRTUAL_ENV
 # A run starts Python some twenty times, the tests more often: compiled modules are kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help env demo test integration lint format portraits clean
+.PHONY: help env demo test integration lint style types format portraits clean
 
 help: ## what each target does
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -51,17 +51,28 @@ demo: $(STAMP) ## align the embedded small model; print bias before and after
 	@DVC_NO_ANALYTICS=1 dvc repro
 	evenhand table
 
-test: lint ## environment if missing, then every check and every test
-	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 python -m pytest -n $(WORKERS) --dist loadgroup
+# A cold type check takes 40 seconds of one core: it runs beside the tests and is told after them.
+test: style ## environment if missing, then every check and every test
+	@report=$$(mktemp)
+	trap 'rm -f "$$report"' EXIT
+	$(MAKE) types >"$$report" 2>&1 & types=$$!
+	status=0
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 python -m pytest -n $(WORKERS) --dist loadgroup || status=$$?
+	wait $$types || { cat "$$report"; status=1; }
+	exit $$status
 
 integration: $(STAMP) ## what needs containers and servers: builds the CPU image, runs on it (root, Debian)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e ".[$(EXTRAS),integration]"
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 infra/images/check.sh python -m pytest -m integration
 
-lint: $(STAMP) ## format, lint, types and layers, changing nothing
+lint: style types ## format, lint, types and layers, changing nothing
+
+style: $(STAMP)
 	@ruff format --check --quiet . || { ruff format --check .; exit 1; }
 	ruff check --quiet .
-	mypy --no-error-summary
+
+types: $(STAMP)
+	@mypy --no-error-summary
 	layers=$$(lint-imports --no-logo) || { echo "$$layers"; exit 1; }
 
 format: $(STAMP) ## rewrite the code in the one format
