@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 # Before anything imports torch, transformers, mlflow or matplotlib, which read these once.
 for _name in [name for name in os.environ if name.startswith(("MLFLOW_", "EVENHAND_"))]:
@@ -25,7 +28,23 @@ os.environ.update(
     MPLBACKEND="Agg",
 )
 
-from jaxtyping import install_import_hook
+from jaxtyping import _import_hook, install_import_hook
+
+
+def _exec_module(loader: Any, module: ModuleType) -> None:
+    """What jaxtyping does, but for our own file alone.
+
+    Its own keeps looking for compiled files of that name while the file runs, so that the
+    libraries which our modules import, thousands of files, were compiled anew.
+    """
+    name = "importlib._bootstrap_external.cache_from_source"
+    marked = partial(_import_hook._optimized_cache_from_source, loader._typechecker.get_hash())
+    with mock.patch(name, marked):
+        code = loader.get_code(module.__name__)
+    exec(code, module.__dict__)
+
+
+_import_hook._JaxtypingLoader.exec_module = _exec_module
 
 # Shapes and types of every call in the core; an int may stand where a float is asked for.
 install_import_hook(
