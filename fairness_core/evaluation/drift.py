@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fairness_core.attributes import AttributeSpace
-from fairness_core.evaluation.assess import Assessment
+from fairness_core.evaluation.assessment import Assessment
 from fairness_core.evaluation.bootstrap import Bootstrap
 from fairness_core.evaluation.diversity import diversity_figures
 from fairness_core.evaluation.frechet import frechet_figures

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fairness_core.classifiers import AttributeClassifier
 from fairness_core.errors import ArtifactError
-from fairness_core.evaluation.assess import measure_faces
+from fairness_core.evaluation.assessment import measure_faces
 from fairness_core.evaluation.images import read_images
 from fairness_core.evaluation.work import is_complete, note_batch, open_work
 from fairness_core.faces import FaceDetector

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from fairness_core.evaluation.assess import Assessment
+from fairness_core.evaluation.assessment import Assessment
 from fairness_core.evaluation.bootstrap import Bootstrap, with_intervals
 from fairness_core.evaluation.diversity import split_rows
 from fairness_core.metrics import Interval, frechet_distance, percentiles

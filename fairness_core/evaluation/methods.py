@@ -9,7 +9,7 @@ import pandas as pd
 
 from fairness_core.attributes import AttributeSpace
 from fairness_core.evaluation.bootstrap import Bootstrap
-from fairness_core.evaluation.compare import compare
+from fairness_core.evaluation.comparison import compare
 
 __all__ = ["compare_all"]
 

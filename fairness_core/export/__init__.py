@@ -1,29 +1,6 @@
 """Export: what stock diffusers loads."""
 
-from fairness_core.export.bundle import (
-    BUNDLE_KIND,
-    PLACEHOLDER,
-    SOFT_TOKENS,
-    TOKENS_FILE,
-    WEIGHTS_FILE,
-    load_bundle,
-    weights_sha256,
-    write_bundle,
-)
-from fairness_core.export.card import BundleFacts, bundle_card
-from fairness_core.export.use import Use, use_of
+import lazy_loader
 
-__all__ = [
-    "BUNDLE_KIND",
-    "PLACEHOLDER",
-    "SOFT_TOKENS",
-    "TOKENS_FILE",
-    "WEIGHTS_FILE",
-    "BundleFacts",
-    "Use",
-    "bundle_card",
-    "load_bundle",
-    "use_of",
-    "weights_sha256",
-    "write_bundle",
-]
+# Names and where they come from: __init__.pyi. A step imports no more than it uses.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,47 +1,6 @@
 """What every step needs around its work: seeds, devices, processes, files, logs, tracking."""
 
-from fairness_core.runtime.artifacts import (
-    atomic_file,
-    atomic_folder,
-    read_json,
-    read_table,
-    recover,
-    sha256_file,
-    verify,
-    write_json,
-    write_manifest,
-    write_table,
-)
-from fairness_core.runtime.device import as_dtype, prepare
-from fairness_core.runtime.distributed import World
-from fairness_core.runtime.logs import configure, get_logger, progress
-from fairness_core.runtime.pipeline_run import begin_pipeline_run, end_pipeline_run
-from fairness_core.runtime.seeds import generator, image_noise, noise, seed_for
-from fairness_core.runtime.tracking import Tracker, open_run
+import lazy_loader
 
-__all__ = [
-    "Tracker",
-    "World",
-    "as_dtype",
-    "atomic_file",
-    "atomic_folder",
-    "begin_pipeline_run",
-    "configure",
-    "end_pipeline_run",
-    "generator",
-    "get_logger",
-    "image_noise",
-    "noise",
-    "open_run",
-    "prepare",
-    "progress",
-    "read_json",
-    "read_table",
-    "recover",
-    "seed_for",
-    "sha256_file",
-    "verify",
-    "write_json",
-    "write_manifest",
-    "write_table",
-]
+# Names and where they come from: __init__.pyi. A step imports no more than it uses.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
