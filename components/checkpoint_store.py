@@ -176,6 +176,9 @@ def _s3() -> dict[str, Any]:
     endpoint = os.environ.get("MLFLOW_S3_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL")
     if not endpoint:
         return {}
+    # Checksums in the body's tail, which a client sends unless told, are Amazon's own way: Ceph
+    # answers 411 to them.
+    os.environ.setdefault("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
     parts = urlsplit(endpoint)
     return {"endpoint_override": parts.netloc, "scheme": parts.scheme or "https"}
 

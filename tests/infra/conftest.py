@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from tests.helpers.whole_run import EASY_POLICY, run_every_step
-from tests.invariants.conftest import finetune_arguments  # noqa: F401 - a fixture
+from tests.invariants.conftest import finetune_arguments, hashes  # noqa: F401 - fixtures
 
 # The portraits' own models and prompts; few images and iterations.
 SMALL = {

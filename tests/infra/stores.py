@@ -1,55 +1,70 @@
-"""The stores of a cluster: PostgreSQL, MLflow over it, and S3 by moto."""
+"""The stores of a cluster: MLflow over its database, and S3 as Ceph has it."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.helpers.servers import _healthy, _listens, free_port, running, wait_for
+from tests.helpers.servers import _healthy, free_port, wait_for
+from tests.infra.ceph import gateway
 
 BUCKET = "evenhand"
 USER, PASSWORD = "admin", "long enough for a test"
-# moto takes any; that they are asked for at all is what clients are tested for.
 CREDENTIALS = {
-    "AWS_ACCESS_KEY_ID": "testing",
-    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_ACCESS_KEY_ID": "evenhand",
+    "AWS_SECRET_ACCESS_KEY": "a-secret-for-one-test",
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 
 
 @contextlib.contextmanager
-def object_store(folder: Path) -> Iterator[dict[str, str]]:
-    """An S3 server with one bucket; gives the variables that clients read."""
-    pytest.importorskip("moto")
+def object_store() -> Iterator[dict[str, str]]:
+    """An S3 server with one user and one bucket; gives the variables that its clients read."""
+    pytest.importorskip("boto3")
+    # Ceph's sockets lie in its folder, and their paths must be short.
+    folder = Path(tempfile.mkdtemp(prefix="ceph-", dir="/tmp"))
+    try:
+        with gateway(folder, CREDENTIALS) as address:
+            variables = CREDENTIALS | {
+                "MLFLOW_S3_ENDPOINT_URL": address,
+                "AWS_ENDPOINT_URL": address,
+            }
+            with contextlib.closing(client(variables)) as s3:
+                s3.create_bucket(Bucket=BUCKET)
+            yield variables
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def client(variables: Mapping[str, str], secret: str | None = None) -> Any:
+    """boto3's client of the store, with another secret if one is given."""
     import boto3
 
-    port, log = free_port(), folder / "moto.log"
-    address = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with (
-        log.open("wb") as stream,
-        running(command, stdout=stream, stderr=stream, cwd=folder) as process,
-    ):
-        wait_for(lambda: _listens(port), process, log)
-        variables = CREDENTIALS | {
-            "MLFLOW_S3_ENDPOINT_URL": address,
-            "AWS_ENDPOINT_URL": address,
-        }
-        client = boto3.client(
-            "s3", endpoint_url=address, region_name="us-east-1",
-            aws_access_key_id="testing", aws_secret_access_key="testing",
-        )  # fmt: skip
-        client.create_bucket(Bucket=BUCKET)
-        client.close()
-        yield variables
+    return boto3.client(
+        "s3",
+        endpoint_url=variables["AWS_ENDPOINT_URL"],
+        region_name=variables["AWS_DEFAULT_REGION"],
+        aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=secret or variables["AWS_SECRET_ACCESS_KEY"],
+    )
+
+
+def keys(variables: Mapping[str, str], prefix: str) -> list[str]:
+    """Names in the bucket that begin so."""
+    with contextlib.closing(client(variables)) as s3:
+        found = s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix)
+    return [one["Key"] for one in found.get("Contents", [])]
 
 
 class MlflowServer:

@@ -19,7 +19,7 @@ from fairness_core.runtime.registry import Registry
 from fairness_core.runtime.tracking import open_run
 from tests.helpers.servers import postgresql
 from tests.helpers.tiny_world import write_params
-from tests.infra.stores import BUCKET, PASSWORD, USER, MlflowServer, object_store
+from tests.infra.stores import BUCKET, PASSWORD, USER, MlflowServer, client, keys, object_store
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
@@ -27,9 +27,9 @@ ITERATIONS = 30
 
 
 @pytest.fixture(scope="module")
-def s3(tmp_path_factory):
+def s3():
     """Variables of an object store."""
-    with object_store(tmp_path_factory.mktemp("s3")) as variables:
+    with object_store() as variables:
         yield variables
 
 
@@ -54,16 +54,15 @@ def tracked(server, tmp_path, monkeypatch):
     return tmp_path
 
 
-def keys(s3, prefix):
-    import boto3
+def test_a_wrong_secret_is_refused(s3):
+    """That the store asks at all is what the other tests rest on."""
+    from botocore.exceptions import ClientError
 
-    client = boto3.client(
-        "s3", endpoint_url=s3["MLFLOW_S3_ENDPOINT_URL"], region_name="us-east-1",
-        aws_access_key_id="testing", aws_secret_access_key="testing",
-    )  # fmt: skip
-    with contextlib.closing(client):
-        found = client.list_objects_v2(Bucket=BUCKET, Prefix=prefix)
-    return [one["Key"] for one in found.get("Contents", [])]
+    with (
+        contextlib.closing(client(s3, "another secret")) as other,
+        pytest.raises(ClientError, match="SignatureDoesNotMatch"),
+    ):
+        other.list_buckets()
 
 
 def test_runs_are_logged_compared_and_registered(server, s3, tracked):
@@ -147,6 +146,67 @@ def test_a_server_killed_during_training_loses_nothing(
         assert lost == set(), name
     assert ended.data.params["iterations"] == str(ITERATIONS)
     assert list((tracked / "artifacts/unsent").iterdir()) == []
+
+
+TASK = """
+import sys
+from pathlib import Path
+from components.checkpoint_store import mirrored
+from components.finetune.main import main
+
+with mirrored(sys.argv[1], Path(sys.argv[2]), every=0.05):
+    if status := main(sys.argv[3:]):
+        sys.exit(status)
+"""
+
+
+def test_a_finetune_whose_node_is_lost_goes_on_from_the_store(
+    s3, tmp_path, tiny_world, repository, finetune_arguments, hashes
+):
+    """Killed once a checkpoint is there, its disk gone: the result is an undisturbed run's."""
+    params = write_params(
+        tmp_path / "params.yaml", repository, tiny_world,
+        iterations=ITERATIONS, images_per_prompt=4, checkpoint_every=2,
+    )  # fmt: skip
+
+    @contextlib.contextmanager
+    def task(folder):
+        folder.mkdir()
+        uri, checkpoints = f"s3://{BUCKET}/checkpoints/run", str(folder / "checkpoints")
+        words = [uri, checkpoints, *finetune_arguments(params, folder)]
+        environment = os.environ | s3 | {"PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"}
+        with (folder / "log").open("w+b") as log:
+            training = subprocess.Popen(
+                [sys.executable, "-c", TASK, *words],
+                cwd=folder, stdout=log, stderr=log, env=environment,
+            )  # fmt: skip
+            try:
+                yield training, log
+            finally:
+                training.kill()
+                training.wait()
+
+    def whole():
+        return [key for key in keys(s3, "checkpoints") if key.endswith("/whole")]
+
+    lost, found, free = (tmp_path / name for name in ("lost", "found", "free"))
+    with task(lost) as (training, log):
+        until(lambda: len(whole()) >= 2, training, log)
+        training.kill()
+        assert training.wait() == -signal.SIGKILL
+    assert not (lost / "output").exists()
+    kept = whole()
+    for folder in (found, free):
+        with task(folder) as (training, log):
+            assert training.wait(600) == 0, (folder / "log").read_text()
+        assert whole() == [], "a finished run leaves none behind"
+    went_on = [
+        line for line in (found / "log").read_text().splitlines() if "Going on after" in line
+    ]
+    assert len(went_on) == 1
+    assert f"iteration-{int(went_on[0].split()[-1]):08d}" in " ".join(kept)
+    assert "Going on after" not in (free / "log").read_text()
+    assert hashes(found) == hashes(free)
 
 
 def first_run(client, experiment):
