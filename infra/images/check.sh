@@ -20,6 +20,10 @@ missing=()
 need dockerd docker.io
 need iptables iptables
 need mmdebstrap mmdebstrap
+need ceph ceph-common
+need ceph-mon ceph-mon
+need ceph-osd ceph-osd
+need radosgw radosgw
 [[ -n $(compgen -G '/usr/lib/postgresql/*/bin/initdb') ]] || missing+=(postgresql)
 if ((${#missing[@]})); then
   apt-get update -qq
