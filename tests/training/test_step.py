@@ -17,80 +17,29 @@ from fairness_core.diffusion import (
 )
 from fairness_core.runtime.distributed import World
 from fairness_core.training import (
-    Models,
-    Settings,
     StepResult,
     original_images,
     original_latents,
-    training_step,
 )
-from tests.helpers.close import EXACT, FLOAT32, GRADIENT, Tolerance, assert_close
+from tests.helpers.close import EXACT, FLOAT32, GRADIENT, assert_close
 from tests.helpers.tiny_world import (
     BrightSpot,
     TinyWorld,
     tiny_models,
-    tiny_realism,
     tiny_settings,
 )
 from tests.training.plain_step import plain_gradient
+from tests.training.steps import (
+    PARTS,
+    PROMPT,
+    STEPS,
+    assert_same_gradient,
+    flat,
+    half_dark,
+    make_noise,
+    run_step,
+)
 from tests.training.threads import in_threads
-
-PROMPT = "a photo of a nurse"
-STEPS = 4
-PARTS: dict[str, dict[str, Any]] = {
-    "text encoder": {"text_encoder": True, "unet": False},
-    "U-Net": {"text_encoder": False, "unet": True},
-    "both": {"text_encoder": True, "unet": True},
-    "soft tokens": {"soft_tokens": 3},
-}
-
-
-def make_noise(models: Models, n: int) -> Tensor:
-    source = torch.Generator().manual_seed(5)
-    noise = torch.randn(n, *models.stack.latent_shape, generator=source)
-    return noise.to(models.stack.dtype)
-
-
-def run_step(
-    models: Models, settings: Settings, world: World, noise: Tensor, **options: Any
-) -> tuple[StepResult, dict[str, Tensor]]:
-    """The step's result and the gradient that it leaves on the adapters."""
-    arguments = {
-        "prompt": PROMPT,
-        "noise": noise,
-        "steps": STEPS,
-        "targets_from": torch.Generator().manual_seed(0),
-        "steps_from": torch.Generator().manual_seed(1),
-    }
-    result = training_step(models, settings, world, **(arguments | options))
-    gradient = {name: p.grad for name, p in trainable(models.stack).items() if p.grad is not None}
-    assert gradient.keys() == trainable(models.stack).keys()
-    return result, gradient
-
-
-def assert_same_gradient(
-    actual: dict[str, Tensor], expected: dict[str, Tensor], tolerance: Tolerance
-) -> None:
-    """Every tensor differs by at most ``relative`` of its norm, and none is zero throughout."""
-    assert actual.keys() == expected.keys()
-    for name, value in expected.items():
-        size = float(value.norm())
-        assert size > 0, name
-        distance = float((actual[name] - value).norm()) / size
-        assert distance <= tolerance.relative, f"{name}: {distance}, {tolerance.reason}"
-
-
-def flat(gradient: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The whole gradient as one vector."""
-    return {"all": torch.cat([gradient[name].flatten() for name in sorted(gradient)])}
-
-
-def half_dark(world: TinyWorld, n: int, **parts: Any) -> BrightSpot:
-    """A detector that finds no face in some of the tuned images and in others of the originals."""
-    models = tiny_models(world, **parts)
-    images = original_images(models, PROMPT, make_noise(models, n), steps=STEPS, guidance=3.0)
-    brightness = images.clamp(-1, 1).mean(dim=(1, 2, 3)).sort().values
-    return BrightSpot(darkest=float(brightness[:2].mean()))
 
 
 @pytest.mark.parametrize(
@@ -255,58 +204,6 @@ def test_originals_are_the_frozen_models_and_leave_the_adapters_alone(
     assert_close(after, states, EXACT)
 
 
-@pytest.mark.parametrize(
-    ("part", "chosen", "stored", "branches", "forwards", "backwards"),
-    [
-        ("text encoder", None, False, "both", 126, 42),
-        ("U-Net", None, False, "both", 126, 42),
-        ("text encoder", 5, False, "both", 94, 10),
-        ("both", 5, True, "both", 52, 10),
-        ("soft tokens", 5, False, "both", 89, 5),
-        ("text encoder", 5, False, "text", 89, 5),
-        ("both", 5, True, "text", 47, 5),
-        ("U-Net", None, False, "text", 105, 21),
-        ("soft tokens", 5, True, "text", 47, 5),
-    ],
-)
-def test_network_calls_are_those_of_the_table(
-    tiny_world: TinyWorld,
-    alone: World,
-    part: str,
-    chosen: int | None,
-    stored: bool,
-    branches: str,
-    forwards: int,
-    backwards: int,
-) -> None:
-    """Method, §3: calls per image and iteration at S = 21 with guidance.
-
-    Training the text encoder trains the empty prompt's embedding too, hence both branches; soft
-    tokens stand in the prompt only.
-    """
-    models = tiny_models(tiny_world, **PARTS[part])
-    noise = make_noise(models, 2)
-    options: dict[str, Any] = {"steps": 21}
-    if stored:
-        options["originals"] = torch.zeros_like(noise)
-    models.stack.calls.reset()
-    settings = tiny_settings(gradient_steps=chosen, guided_gradient=branches)
-    run_step(models, settings, alone, noise, **options)
-    assert models.stack.calls.forwards / 2 == forwards
-    assert models.stack.calls.backwards / 2 == backwards
-
-
-def test_the_text_branch_holds_the_empty_prompt_fixed(tiny_world: TinyWorld, alone: World) -> None:
-    """As a plain graph does in which the empty prompt's embedding is a constant."""
-    models = tiny_models(tiny_world, double=True)
-    settings = tiny_settings(gradient_weights="unadjusted", guided_gradient="text")
-    noise = make_noise(models, 3)
-    expected, loss = plain_gradient(models, settings, PROMPT, noise, STEPS, hold_empty=True)
-    result, gradient = run_step(models, settings, alone, noise)
-    assert_same_gradient(gradient, expected, GRADIENT)
-    assert_close(result.losses["total"], loss, FLOAT32)
-
-
 def test_recomputed_blocks_leave_the_same_gradient(tiny_world: TinyWorld, alone: World) -> None:
     found = []
     for recompute in (False, True):
@@ -356,135 +253,4 @@ def test_a_batch_without_a_face_keeps_its_semantics(tiny_world: TinyWorld, alone
     assert result.losses["image"] > 0
     assert set(result.used.values()) == {0.0}
     assert all(math.isnan(share) for shares in result.shares.values() for share in shares)
-    assert all(bool(value.isfinite().all()) for value in gradient.values())
-
-
-@pytest.mark.parametrize(
-    ("part", "size"), [("text encoder", 2), ("text encoder", 3), ("soft tokens", 2)]
-)
-def test_processes_share_one_batch(
-    tiny_world: TinyWorld, alone: World, part: str, size: int
-) -> None:
-    """Ragged shards; targets over all faces; sums that do not depend on who holds which row."""
-    parts = PARTS[part]
-    detector = half_dark(tiny_world, 5, **parts)
-    models = tiny_models(tiny_world, **parts, detector=detector, double=True)
-    settings, noise = tiny_settings(), make_noise(models, 5)
-    whole, expected = run_step(models, settings, alone, noise)
-
-    def work(world: World) -> tuple[StepResult, dict[str, Tensor]]:
-        own = tiny_models(tiny_world, **parts, detector=detector, double=True)
-        rows = world.shard(5)
-        return run_step(own, settings, world, noise[rows.start : rows.stop])
-
-    for result, gradient in in_threads(size, work):
-        assert_same_gradient(gradient, expected, GRADIENT)
-        assert (result.faces, result.images) == (whole.faces, whole.images)
-        assert result.shares == whole.shares
-        assert result.used == whole.used
-        for name, value in whole.losses.items():
-            assert_close(result.losses[name], value, FLOAT32)
-
-
-def test_one_process_without_a_face(tiny_world: TinyWorld, alone: World) -> None:
-    """Its rows count as images but not as faces, and it takes part in every exchange."""
-    probe = tiny_models(tiny_world, double=True)
-    noise = make_noise(probe, 4)
-    images = tuned_images(probe, noise)
-    order = images.clamp(-1, 1).mean(dim=(1, 2, 3)).argsort()
-    noise, middle = noise[order], images[order[1:3]].clamp(-1, 1).mean(dim=(1, 2, 3)).mean()
-    detector = BrightSpot(darkest=float(middle))
-    whole, expected = run_step(
-        tiny_models(tiny_world, detector=detector, double=True), tiny_settings(), alone, noise
-    )
-    assert whole.faces == 2
-
-    def work(world: World) -> tuple[StepResult, dict[str, Tensor]]:
-        own = tiny_models(tiny_world, detector=detector, double=True)
-        rows = world.shard(4)
-        return run_step(own, tiny_settings(), world, noise[rows.start : rows.stop])
-
-    for result, gradient in in_threads(2, work):
-        assert result.faces == 2
-        assert_same_gradient(gradient, expected, GRADIENT)
-
-
-def tuned_images(models: Models, noise: Tensor) -> Tensor:
-    """What the adapted model shows, by way of a step that counts on nothing else."""
-    seen = []
-
-    class Spy(BrightSpot):
-        def detect(self, images: Tensor) -> Any:
-            seen.append(images)
-            return super().detect(images)
-
-    spying = dataclasses.replace(models, detector=Spy())
-    run_step(spying, tiny_settings(), World(torch.device("cpu")), noise)
-    return seen[0]
-
-
-FACES = {"lambda_face": 0.5, "own_face_confidence": 0.6}
-
-
-def with_realism(world: TinyWorld, **options: Any) -> Models:
-    models = tiny_models(world, double=True, **options)
-    return dataclasses.replace(models, realism=tiny_realism(world))
-
-
-@pytest.mark.parametrize("faces", ["largest", "all"])
-@pytest.mark.parametrize("size", [2, 3])
-def test_processes_share_realism_and_several_faces(
-    tiny_world: TinyWorld, alone: World, size: int, faces: str
-) -> None:
-    detector = half_dark(tiny_world, 5)
-    settings = tiny_settings(faces=faces, confidence=0.5, **FACES)
-    models = with_realism(tiny_world, detector=detector)
-    noise = make_noise(models, 5)
-    whole, expected = run_step(models, settings, alone, noise)
-    assert whole.losses["face"] > 0
-    assert (whole.faces > whole.with_face) == (faces == "all")
-
-    def work(world: World) -> tuple[StepResult, dict[str, Tensor]]:
-        rows = world.shard(5)
-        own = with_realism(tiny_world, detector=detector)
-        return run_step(own, settings, world, noise[rows.start : rows.stop])
-
-    for result, gradient in in_threads(size, work):
-        assert_same_gradient(gradient, expected, GRADIENT)
-        assert (result.faces, result.with_face, result.images) == (whole.faces, whole.with_face, 5)
-        assert result.shares == whole.shares
-        for name, value in whole.losses.items():
-            assert_close(result.losses[name], value, FLOAT32)
-
-
-def test_all_faces_of_one_each_are_the_largest(tiny_world: TinyWorld, alone: World) -> None:
-    """Where an image shows one face or none, the two ways are one."""
-
-    class One(BrightSpot):
-        def detect_all(self, images: Tensor) -> Any:
-            found = self.detect(images)
-            image = torch.nonzero(found.present).flatten()
-            return found.take(image), image
-
-    detector = One(half_dark(tiny_world, 5).darkest)
-    outcomes = []
-    for faces in ("largest", "all"):
-        models = with_realism(tiny_world, detector=detector)
-        settings = tiny_settings(faces=faces, batch_size=2, **FACES)
-        noise = make_noise(models, 5)
-        outcomes.append(run_step(models, settings, alone, noise, named=["age"]))
-    (one, gradient), (every, same) = outcomes
-    assert one.faces < 5
-    assert_same_gradient(same, gradient, GRADIENT)
-    assert (every.shares, every.used) == (one.shares, one.used)
-    for name, value in one.losses.items():
-        assert_close(every.losses[name], value, FLOAT32)
-
-
-def test_several_faces_without_one(tiny_world: TinyWorld, alone: World) -> None:
-    models = with_realism(tiny_world, detector=BrightSpot(darkest=2.0))
-    settings = tiny_settings(faces="all", **FACES)
-    result, gradient = run_step(models, settings, alone, make_noise(models, 3))
-    assert (result.faces, result.with_face, result.images) == (0, 0, 3)
-    assert result.losses["face"] == 0
     assert all(bool(value.isfinite().all()) for value in gradient.values())
