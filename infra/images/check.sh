@@ -13,8 +13,8 @@ keep=$here/build/containers
 python=$(command -v python)
 mkdir -p "$keep"
 
-need() { # PROGRAM PACKAGE: install the package where the program is missing
-  command -v "$1" >/dev/null || missing+=("$2")
+need() { # PROGRAM PACKAGE...: install the packages where the program is missing
+  command -v "$1" >/dev/null || missing+=("${@:2}")
 }
 missing=()
 need dockerd docker.io
@@ -24,6 +24,9 @@ need ceph ceph-common
 need ceph-mon ceph-mon
 need ceph-osd ceph-osd
 need radosgw radosgw
+# Ubuntu's package of that name is a stub that asks for a snap: there the pages aren't opened.
+if grep -q '^ID=debian' /etc/os-release; then need chromium chromium fonts-dejavu-core; fi
+need promtool prometheus
 [[ -n $(compgen -G '/usr/lib/postgresql/*/bin/initdb') ]] || missing+=(postgresql)
 if ((${#missing[@]})); then
   apt-get update -qq
