@@ -173,7 +173,7 @@ def test_attributes_that_get_lost_are_said_and_so_is_the_sample():
     assert "that name an attribute" not in results_page([run], resamples=50)
     run.evaluation["named"]["ratio"] = 0.55
     page = results_page([run], resamples=50)
-    assert "drawn 0.55 times as often as by the base" in page
+    assert "drawn 0.550 times as often as by the base" in page
     assert "Measured on 12 held-out prompts of 40 images." in page
 
 
