@@ -217,8 +217,8 @@ def _shortfalls(groups: Mapping[str, Sequence[FinishedRun]], resamples: int) -> 
         if ratios and np.mean(ratios) < KEPT_ASKED:
             lines.append(
                 f"- **{name}**, prompts that name an attribute: it is drawn "
-                f"{number(float(np.mean(ratios)), 3)} times as often as by the base; {KEPT_ASKED:.3f} "
-                "was asked for."
+                f"{number(float(np.mean(ratios)), 3)} times as often as by the base; "
+                f"{KEPT_ASKED:.3f} was asked for."
             )
         for attribute, cls, target in _targets(runs):
             after = interval_of_share(
