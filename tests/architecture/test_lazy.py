@@ -24,7 +24,7 @@ def test_every_public_name_is_there_whatever_was_imported_before(name):
     assert [each for each, value in found.items() if isinstance(value, ModuleType)] == []
 
 
-def test_a_table_needs_no_network():
+def test_a_table_needs_no_library_of_networks():
     program = (
         "import sys; from fairness_core.reporting import before_after_text; "
         "from fairness_core.runtime import read_json; "

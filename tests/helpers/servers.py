@@ -63,7 +63,7 @@ def postgresql() -> Iterator[str]:
              "-c", f"unix_socket_directories={folder}", "-c", "fsync=off"],
             stdout=stream, stderr=stream, **common,
         ) as process:  # fmt: skip
-            wait_for(lambda: _listens(port), process, log)
+            wait_for(lambda: listens(port), process, log)
             yield f"postgresql+psycopg2://evenhand@127.0.0.1:{port}/postgres"
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -84,7 +84,7 @@ def mlflow_server(store: str, folder: Path) -> Iterator[str]:
     with log.open("wb") as stream, running(
         command, stdout=stream, stderr=stream, env=env, cwd=folder
     ) as process:  # fmt: skip
-        wait_for(lambda: _healthy(address), process, log)
+        wait_for(lambda: healthy(address), process, log)
         yield address
 
 
@@ -115,12 +115,12 @@ def wait_for(ready: object, process: subprocess.Popen[bytes], log: Path) -> None
     raise AssertionError(f"not ready after {READY} s: {log.read_text(errors='replace')[-3000:]}")
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _healthy(address: str) -> bool:
+def healthy(address: str) -> bool:
     try:
         with urllib.request.urlopen(f"{address}/health", timeout=5) as answer:
             return bool(answer.status == 200)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.servers import _listens, free_port, running, wait_for
+from tests.helpers.servers import listens, free_port, running, wait_for
 
 __all__ = ["gateway"]
 
@@ -101,7 +101,7 @@ def gateway(folder: Path, user: dict[str, str]) -> Iterator[str]:
         call("ceph-osd", "--mkfs", "-i", "0", "--osd-uuid", own)
         stack.enter_context(daemon("ceph-osd", "-i", "0"))
         server = stack.enter_context(daemon("radosgw", "-n", "client.gateway"))
-        wait_for(lambda: _listens(port), server, folder / "client.gateway.log")
+        wait_for(lambda: listens(port), server, folder / "client.gateway.log")
         call(
             "radosgw-admin", "-n", "client.gateway", "user", "create", "--uid=evenhand",
             "--display-name=evenhand", f"--access-key={user['AWS_ACCESS_KEY_ID']}",

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.servers import _healthy, free_port, wait_for
+from tests.helpers.servers import healthy, free_port, wait_for
 from tests.infra.ceph import gateway
 
 BUCKET = "evenhand"
@@ -107,7 +107,7 @@ class MlflowServer:
                 command, stdout=stream, stderr=stream, cwd=self._folder, env=self._environment,
                 start_new_session=True,
             )  # fmt: skip
-        wait_for(lambda: _healthy(self.address), self._process, log)
+        wait_for(lambda: healthy(self.address), self._process, log)
 
     def kill(self) -> None:
         """End it without a word."""

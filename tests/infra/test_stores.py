@@ -17,7 +17,7 @@ from fairness_core.errors import ConfigError
 from fairness_core.runtime.files import read_table
 from fairness_core.runtime.registry import Registry
 from fairness_core.runtime.tracking import open_run
-from tests.helpers.servers import postgresql
+from tests.helpers.servers import postgresql, running
 from tests.helpers.tiny_world import write_params
 from tests.infra.stores import BUCKET, PASSWORD, USER, MlflowServer, client, keys, object_store
 
@@ -115,24 +115,16 @@ def test_a_server_killed_during_training_loses_nothing(
     )
     words = [*finetune_arguments(params, tracked / "out"), "--set", "run.tracking=true"]
     client = MlflowClient()
-    with (tracked / "log").open("w+b") as log:
-        training = subprocess.Popen(
-            [sys.executable, "-m", "components.finetune.main", *words],
-            cwd=tracked, stderr=log, stdout=log,
-            env=os.environ | {"PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
-        try:
-            run = until(lambda: first_run(client, "tiny"), training, log)
-            server.kill()
-            kept = until(lambda: waiting(tracked, 5), training, log)
-            assert {one["kind"] for one in kept} == {"metrics"}
-            training.send_signal(signal.SIGSTOP)
-            server.start()
-            training.send_signal(signal.SIGCONT)
-            assert training.wait(600) == 0, (tracked / "log").read_text()
-        finally:
-            training.kill()
-            training.wait()
+    command = [sys.executable, "-m", "components.finetune.main", *words]
+    with trained(command, tracked, repository) as (training, log):
+        run = until(lambda: first_run(client, "tiny"), training, log)
+        server.kill()
+        kept = until(lambda: waiting(tracked, 5), training, log)
+        assert {one["kind"] for one in kept} == {"metrics"}
+        training.send_signal(signal.SIGSTOP)
+        server.start()
+        training.send_signal(signal.SIGCONT)
+        assert training.wait(600) == 0, (tracked / "log").read_text()
     said = (tracked / "log").read_text()
     assert said.count("tracking is interrupted, the work goes on") == 1
     assert "tracking works again" in said
@@ -169,22 +161,11 @@ def test_a_finetune_whose_node_is_lost_goes_on_from_the_store(
         iterations=ITERATIONS, images_per_prompt=4, checkpoint_every=2,
     )  # fmt: skip
 
-    @contextlib.contextmanager
     def task(folder):
         folder.mkdir()
         uri, checkpoints = f"s3://{BUCKET}/checkpoints/run", str(folder / "checkpoints")
         words = [uri, checkpoints, *finetune_arguments(params, folder)]
-        environment = os.environ | s3 | {"PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"}
-        with (folder / "log").open("w+b") as log:
-            training = subprocess.Popen(
-                [sys.executable, "-c", TASK, *words],
-                cwd=folder, stdout=log, stderr=log, env=environment,
-            )  # fmt: skip
-            try:
-                yield training, log
-            finally:
-                training.kill()
-                training.wait()
+        return trained([sys.executable, "-c", TASK, *words], folder, repository, **s3)
 
     def whole():
         return [key for key in keys(s3, "checkpoints") if key.endswith("/whole")]
@@ -207,6 +188,18 @@ def test_a_finetune_whose_node_is_lost_goes_on_from_the_store(
     assert f"iteration-{int(went_on[0].split()[-1]):08d}" in " ".join(kept)
     assert "Going on after" not in (free / "log").read_text()
     assert hashes(found) == hashes(free)
+
+
+@contextlib.contextmanager
+def trained(command, folder, repository, **variables):
+    """A training process in the folder, and its log there."""
+    environment = os.environ | variables
+    environment |= {"PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"}
+    with (
+        (folder / "log").open("w+b") as log,
+        running(command, stdout=log, stderr=log, cwd=folder, env=environment) as training,
+    ):
+        yield training, log
 
 
 def first_run(client, experiment):
