@@ -70,7 +70,7 @@ def experiments(
             raise
 
     # After a failure what is running ends, and nothing more starts.
-    with ThreadPoolExecutor(jobs) as pool:
+    with driver.ended_together(), ThreadPoolExecutor(jobs) as pool:
         for done in pool.map(work, wanted):
             typer.echo(f"Finished: {done}")
 

@@ -1,18 +1,13 @@
-"""What kfp's Docker runner leaves out: a safe container, its memory's limit, and why it ended.
-
-The runner says of a task that it failed and no more, and removes the container. Docker's own
-events tell the rest: which task a container ran, its status, and whether memory ran out.
-"""
+"""What kfp's Docker runner leaves out: a safe container, its memory's limit, and why it ended."""
 
 from __future__ import annotations
 
 import json
 import os
-import threading
-import time
+import sys
 import uuid
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,11 +15,10 @@ from typing import Any
 from fairness_core.errors import ConfigError
 from pipelines.resources import USER, WORKSPACE, lasting
 
-__all__ = ["Containers", "Ended", "Watch", "explain", "task_of"]
+__all__ = ["Containers", "Ended", "explain", "noted", "task_of"]
 
 LABEL = "evenhand.run"
 KILLED = 128 + 9
-PATIENCE = 10.0  # seconds for Docker's last events to arrive
 SCRATCH = {"/tmp": "rw,nosuid,nodev,size=2g,mode=1777"}
 
 
@@ -119,64 +113,41 @@ class Containers:
             return str(found.id)
 
 
-class Watch:
-    """Listens to Docker while a block runs.
+@contextmanager
+def noted() -> Iterator[list[Ended]]:
+    """Let kfp start its containers our way while a block lasts, and note how each of them ended.
 
-    Args:
-        containers: Whose label is listened for.
+    kfp has Docker remove a container the moment it ends, and takes one that is gone before its
+    status was read for a success (kubeflow/pipelines#13332). Here it is read, then removed, also
+    when the block is interrupted.
+
+    Yields:
+        Containers that have ended, in order; it grows.
     """
+    from kfp.local import docker_task_handler as kfp
 
-    def __init__(self, containers: Containers) -> None:
-        self._label = containers.label
-        self._tasks: dict[str, str] = {}
-        self._memory: set[str] = set()
-        self._ended: dict[str, Ended] = {}
+    ended: list[Ended] = []
 
-    @property
-    def ended(self) -> list[Ended]:
-        """Containers that have ended, in order."""
-        return list(self._ended.values())
-
-    def __enter__(self) -> Watch:
-        """Start listening."""
-        docker = _docker()
-        self._client = _client(docker)
-        self._missing = docker.errors.NotFound
-        self._events = self._client.events(
-            decode=True,
-            filters={"label": f"{LABEL}={self._label}", "event": ["create", "oom", "die"]},
+    def run(client: Any, image: str, command: Sequence[str], volumes: Any, **options: Any) -> int:
+        container = client.containers.run(
+            image=image, command=command, volumes=volumes, detach=True, **options
         )
-        self._thread = threading.Thread(target=self._listen, daemon=True)
-        self._thread.start()
-        return self
+        try:
+            for part in container.logs(stream=True):
+                sys.stdout.write(part.decode(errors="replace"))
+            status = int(container.wait()["StatusCode"])
+            container.reload()
+            ended.append(Ended(task_of(command), status, container.attrs["State"]["OOMKilled"]))
+            return status
+        finally:
+            container.remove(force=True)
 
-    def __exit__(self, *_: object) -> None:
-        """Stop, once the containers seen have ended."""
-        until = time.monotonic() + PATIENCE
-        while len(self._ended) < len(self._tasks) and time.monotonic() < until:
-            time.sleep(0.05)
-        self._events.close()
-        self._thread.join(PATIENCE)
-        self._client.close()
-
-    def _listen(self) -> None:
-        for event in self._events:
-            self._take(event["Action"], event["Actor"])
-
-    def _take(self, action: str, actor: Mapping[str, Any]) -> None:
-        place = actor["ID"]
-        if action == "create":
-            try:
-                command = self._client.api.inspect_container(place)["Config"]["Cmd"]
-            except self._missing:
-                command = ()
-            self._tasks[place] = task_of(command or ())
-        elif action == "oom":
-            self._memory.add(place)
-        else:
-            status = int(actor["Attributes"].get("exitCode", 0))
-            task = self._tasks.setdefault(place, task_of(()))
-            self._ended[place] = Ended(task, status, place in self._memory)
+    before = kfp.run_docker_container
+    kfp.run_docker_container = run
+    try:
+        yield ended
+    finally:
+        kfp.run_docker_container = before
 
 
 def task_of(command: Sequence[str]) -> str:

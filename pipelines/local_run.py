@@ -11,13 +11,13 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from fairness_core.errors import ArtifactError
 from fairness_core.runtime.logs import get_logger
 from pipelines.compile import compile_pipeline
-from pipelines.containers import Containers, Watch, explain
+from pipelines.containers import Containers, Ended, explain, noted
 from pipelines.lint import read_compiled
 from pipelines.local_results import (
     collect_results,
@@ -81,8 +81,8 @@ def run_here(
     compile_pipeline(name, compiled, placement, shards=shards, unpinned=True)
     before = set(root.iterdir()) if root.is_dir() else set()
     failure: RuntimeError | None = None
-    watch = Watch(containers) if containers else nullcontext()
-    with _python_path(), warnings.catch_warnings(), watch as watched:
+    attempts: AbstractContextManager[list[Ended]] = noted() if containers else nullcontext([])
+    with _python_path(), warnings.catch_warnings(), attempts as ended:
         # kfp says of every task which settings it ignores here; the docs say it once.
         warnings.filterwarnings("ignore", message=".*no effect in the current local runner")
         runner = (
@@ -103,7 +103,7 @@ def run_here(
         collect_results(new[0], out, reused)
         if reuse:
             keep_shown(new[0])
-    reasons = explain(watched.ended, containers.memory) if containers and watched else []
+    reasons = explain(ended, containers.memory) if containers else []
     if failure is not None or len(new) != 1:
         raise ArtifactError(
             f"The pipeline failed: {'; '.join([str(failure or 'it left no folder'), *reasons])}",

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -17,7 +21,7 @@ from fairness_core.errors import ArtifactError, ConfigError
 
 # Two stages whose program counts its runs: the first reads the seed, the second a value.
 PROGRAM = """
-import json, pathlib, sys, time
+import json, os, pathlib, sys, time
 import yaml
 name, params, *paths = sys.argv[1:]
 values = yaml.safe_load(open(params))
@@ -25,6 +29,9 @@ with open(pathlib.Path(__file__).parent / "calls.txt", "a") as stream:
     stream.write(name + "\\n")
 if (pathlib.Path(__file__).parent / "slow").exists():
     time.sleep(0.5)
+if (pathlib.Path(__file__).parent / "stuck").exists():
+    (pathlib.Path(__file__).parent / "pid").write_text(str(os.getpid()))
+    time.sleep(600)
 if values["finetune"]["rank"] == 13 and name == "second":
     sys.exit("thirteen is unlucky")
 missed = values["finetune"]["rank"] == 14 and name == "second"
@@ -228,6 +235,28 @@ def test_after_a_failure_nothing_more_starts(place, repository):
     result = CliRunner().invoke(cli.app, whole, catch_exceptions=False)
     said = [line for line in result.output.splitlines() if line.startswith("Finished: ")]
     assert [line[-1] for line in said] == ["0", "1", "2", "3"]
+
+
+def test_a_stage_ends_with_the_program_that_runs_it(place, repository):
+    (place / "stuck").touch()
+    command = ["experiments", "--presets", "short", "--out", str(place / "out")]
+    command += ["--params", str(repository / "params.yaml")]
+    command += ["--folder", str(place / "presets"), "--pipeline", str(place / "dvc.yaml")]
+    program = subprocess.Popen([sys.executable, "-m", "components.cli", *command], cwd=repository)
+    try:
+        until = time.monotonic() + 60
+        while not (place / "pid").exists() or not (place / "pid").read_text():
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        program.terminate()
+        assert program.wait(60) == ArtifactError.status
+    finally:
+        program.kill()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((place / "pid").read_text()), 0)
+    (place / "stuck").unlink()
+    assert go(place, repository).is_dir()
+    assert calls(place) == ["first", "first", "second"]
 
 
 def test_the_stages_of_the_project_are_read(repository):

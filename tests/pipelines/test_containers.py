@@ -1,15 +1,18 @@
-"""What the local runner's containers are given, and what is read from Docker's events."""
+"""What the local runner's containers are given, and what is read of them as they end."""
 
 from __future__ import annotations
 
 import gc
 import json
 import os
+from types import SimpleNamespace
 
 import pytest
+from kfp.local import docker_task_handler
+from kfp.local.status import Status
 
 from fairness_core.errors import ConfigError
-from pipelines.containers import Containers, Ended, Watch, explain, task_of
+from pipelines.containers import Containers, Ended, explain, noted, task_of
 
 docker = pytest.importorskip("docker")
 
@@ -42,54 +45,74 @@ def test_why_tasks_ended():
     assert explain(ended[1:2]) == ["finetune ran out of memory (the machine's memory is full)"]
 
 
-class FakeDocker:
-    """Events of two containers, the second gone before it can be asked about."""
+class FakeContainer:
+    def __init__(self, status, memory=False):
+        self.status, self.memory, self.removed = status, memory, 0
+        self.attrs = {}
 
-    def __init__(self):
-        self.api = self
-        self.asked = None
+    def logs(self, stream):
+        assert stream
+        return iter([b"so far\n", "µ".encode()[:1]])
 
-    def events(self, decode, filters):
-        self.asked = filters
-        return Stream(
-            {"Action": action, "Actor": {"ID": place, "Attributes": more}}
-            for action, place, more in [
-                ("create", "a", {}),
-                ("oom", "a", {}),
-                ("die", "a", {"exitCode": "137"}),
-                ("create", "b", {}),
-                ("die", "b", {"exitCode": "1"}),
-            ]
-        )
+    def wait(self):
+        if isinstance(self.status, BaseException):
+            raise self.status
+        return {"StatusCode": self.status}
 
-    def inspect_container(self, place):
-        if place == "b":
-            raise docker.errors.NotFound("gone")
-        return {"Config": {"Cmd": command("finetune")}}
+    def reload(self):
+        self.attrs = {"State": {"OOMKilled": self.memory}}
 
-    def close(self):
-        pass
+    def remove(self, force):
+        assert force
+        self.removed += 1
 
 
-class Stream:
-    def __init__(self, events):
-        self._events = events
+def by_kfp(container, monkeypatch, tmp_path, task="finetune"):
+    """How kfp's own Docker runner says that a task in this container ended."""
+    started = {}
 
-    def __iter__(self):
-        return self._events
+    def run(**options):
+        started.update(options)
+        return container
 
-    def close(self):
-        pass
+    client = SimpleNamespace(
+        containers=SimpleNamespace(run=run),
+        images=SimpleNamespace(list=list, pull=lambda _: None),
+        info=dict,
+        close=lambda: None,
+    )
+    monkeypatch.setattr(docker, "from_env", lambda: client)
+    runner = Containers("image:1").runner(tmp_path)
+    handler = docker_task_handler.DockerTaskHandler(
+        "image:1", command(task), str(tmp_path), runner, {"A": "1"}
+    )
+    result = handler.run()
+    assert started["environment"] == {"A": "1"}
+    assert not started.get("auto_remove")
+    return result
 
 
-def test_events_say_which_task_ran_out_of_memory(monkeypatch):
-    fake = FakeDocker()
-    monkeypatch.setattr("pipelines.containers._client", lambda _: fake)
-    containers = Containers("image")
-    with Watch(containers) as watch:
-        pass
-    assert watch.ended == [Ended("finetune", 137, memory=True), Ended("a task", 1, memory=False)]
-    assert fake.asked["label"] == f"evenhand.run={containers.label}"
+def test_a_status_is_read_before_a_container_is_removed(monkeypatch, tmp_path, capsys):
+    containers = [FakeContainer(137, memory=True), FakeContainer(1), FakeContainer(0)]
+    with noted() as ended:
+        results = [by_kfp(one, monkeypatch, tmp_path) for one in containers]
+    assert results == [Status.FAILURE, Status.FAILURE, Status.SUCCESS]
+    assert [one.removed for one in containers] == [1, 1, 1]
+    assert ended == [
+        Ended("finetune", 137, memory=True),
+        Ended("finetune", 1, memory=False),
+        Ended("finetune", 0, memory=False),
+    ]
+    assert "so far" in capsys.readouterr().out
+
+
+def test_an_interrupted_run_leaves_no_container(monkeypatch, tmp_path):
+    container = FakeContainer(KeyboardInterrupt())
+    before = docker_task_handler.run_docker_container
+    with pytest.raises(KeyboardInterrupt), noted():
+        by_kfp(container, monkeypatch, tmp_path)
+    assert container.removed == 1
+    assert docker_task_handler.run_docker_container is before
 
 
 def test_containers_can_do_little(tmp_path):
