@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.measure import save, say
+from benchmarks.transport import even_classes
 from fairness_core.alignment import make_targets
-from fairness_core.attributes import AttributeSpace
 
 CLASSES = 4
 IMAGES = (24, 32, 64)
@@ -38,9 +38,7 @@ def seen(n: int, share: float, source: torch.Generator) -> tuple[Tensor, Tensor]
 
 def flow(n: int, threshold: float, share: float, rounds: int) -> dict[str, float]:
     """Mean and spread over batches."""
-    space = AttributeSpace.from_mapping(
-        {"class": {"classes": [f"c{i}" for i in range(CLASSES)], "target": "uniform"}}
-    )
+    space = even_classes(CLASSES)
     source, flows = torch.Generator().manual_seed(0), []
     for _ in range(rounds):
         classes, probabilities = seen(n, share, source)

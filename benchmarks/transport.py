@@ -21,11 +21,16 @@ CLASSES = (2, 4, 8, 16, 32, 64)
 LIMIT = 0.050
 
 
-def seconds(n: int, k: int, draws: int, rounds: int) -> float:
-    """Least CPU seconds of one call, of images as a classifier sees them: sure of a few classes."""
-    space = AttributeSpace.from_mapping(
+def even_classes(k: int) -> AttributeSpace:
+    """One attribute of k classes, each to be as frequent."""
+    return AttributeSpace.from_mapping(
         {"class": {"classes": [f"c{i}" for i in range(k)], "target": "uniform"}}
     )
+
+
+def seconds(n: int, k: int, draws: int, rounds: int) -> float:
+    """Least CPU seconds of one call, of images as a classifier sees them: sure of a few classes."""
+    space = even_classes(k)
     source = torch.Generator().manual_seed(n * 100 + k)
     logits = 3 * torch.randn(n, k, generator=source) + torch.linspace(0, 2, k)
     taken = []

@@ -14,10 +14,7 @@ import hashlib
 import json
 import os
 import shutil
-import signal
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,18 +24,17 @@ from typing import Any
 
 import yaml
 
+from components.children import call
 from components.stages import PLACES, Stage
 from fairness_core.config import Preset, find_preset, load_preset, read_preset
 from fairness_core.errors import ArtifactError, ConfigError, GateError
 from fairness_core.runtime.artifacts import read_json, sha256_file, write_json
 from fairness_core.runtime.logs import get_logger
 
-__all__ = ["Experiment", "ended_together", "experiments", "run_experiment"]
+__all__ = ["Experiment", "experiments", "run_experiment"]
 
 DONE = "done.json"
 TAIL = 30  # lines of a failed stage's log that are shown
-_RUNNING: set[subprocess.Popen[bytes]] = set()
-_ENDED = threading.Event()
 
 
 @dataclass(frozen=True)
@@ -149,23 +145,6 @@ def run_experiment(
 
 
 @contextmanager
-def ended_together() -> Iterator[None]:
-    """A SIGTERM ends the stages that run, and no more start; for the main thread."""
-
-    def end(*_: object) -> None:
-        _ENDED.set()
-        for child in set(_RUNNING):
-            child.terminate()
-
-    _ENDED.clear()
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
 def _alone(store: Path) -> Iterator[None]:
     """Let one process make a result, until it ends; others wait, then find it."""
     store.parent.mkdir(parents=True, exist_ok=True)
@@ -198,8 +177,6 @@ def _contents(path: Path) -> list[tuple[str, str]]:
 
 
 def _run(stage: Stage, folder: Path, store: Path, label: str) -> None:
-    if _ENDED.is_set():
-        raise ArtifactError("Ended from outside", given=label, do="start it again: it goes on")
     for output in stage.outputs:
         path = folder / output
         # A link to another key's result; what a killed stage left of its own is replaced by it.
@@ -215,15 +192,7 @@ def _run(stage: Stage, folder: Path, store: Path, label: str) -> None:
     get_logger("experiments").info("%s: %s", label, stage.name)
     began = time.monotonic()
     with log.open("a", encoding="utf-8") as stream:
-        child = subprocess.Popen(
-            [sys.executable, *words[1:]], stdout=stream, stderr=subprocess.STDOUT
-        )
-        _RUNNING.add(child)
-        try:
-            status = child.wait()
-        finally:
-            child.kill()
-            _RUNNING.discard(child)
+        status = call([sys.executable, *words[1:]], stream)
     if status == GateError.status:
         get_logger("experiments").warning("%s: the policy is not met, see %s", label, log)
     elif status != 0:

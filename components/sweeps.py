@@ -47,6 +47,7 @@ def experiments(
 ) -> None:
     """Run presets with several seeds; finished ones are skipped."""
     from components import experiments as driver
+    from components.children import ended_together
     from components.stages import read_stages
     from fairness_core.runtime import configure
 
@@ -70,7 +71,7 @@ def experiments(
             raise
 
     # After a failure what is running ends, and nothing more starts.
-    with driver.ended_together(), ThreadPoolExecutor(jobs) as pool:
+    with ended_together(), ThreadPoolExecutor(jobs) as pool:
         for done in pool.map(work, wanted):
             typer.echo(f"Finished: {done}")
 

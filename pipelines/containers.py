@@ -124,7 +124,7 @@ def noted() -> Iterator[list[Ended]]:
     Yields:
         Containers that have ended, in order; it grows.
     """
-    from kfp.local import docker_task_handler as kfp
+    from kfp.local import docker_task_handler as handler
 
     ended: list[Ended] = []
 
@@ -142,12 +142,12 @@ def noted() -> Iterator[list[Ended]]:
         finally:
             container.remove(force=True)
 
-    before = kfp.run_docker_container
-    kfp.run_docker_container = run
+    before = handler.run_docker_container
+    handler.run_docker_container = run
     try:
         yield ended
     finally:
-        kfp.run_docker_container = before
+        handler.run_docker_container = before
 
 
 def task_of(command: Sequence[str]) -> str:

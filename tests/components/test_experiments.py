@@ -92,6 +92,14 @@ def go(place, repository, *, seed=0, name="short", more=(), **options):
     )
 
 
+def command_line(place, repository, *more):
+    """Words of ``evenhand experiments`` on the program's stages."""
+    words = ["experiments", "--out", str(place / "out")]
+    words += ["--params", str(repository / "params.yaml")]
+    words += ["--folder", str(place / "presets"), "--pipeline", str(place / "dvc.yaml")]
+    return [*words, *more]
+
+
 def test_equal_stages_are_made_once_and_finished_runs_are_skipped(place, repository):
     folder = go(place, repository)
     assert folder == place / "out/short/seed-0"
@@ -207,10 +215,8 @@ def test_bad_input_is_named(place, repository, tmp_path):
 
 
 def test_the_command_line_runs_every_preset_with_every_seed(place, repository):
-    command = ["experiments", "--presets", "short,long", "--seeds", "0,3"]
-    command += ["--out", str(place / "out"), "--params", str(repository / "params.yaml")]
-    command += ["--folder", str(place / "presets"), "--pipeline", str(place / "dvc.yaml")]
-    command += ["--set", "run.tracking=false"]
+    given = ("--presets", "short,long", "--seeds", "0,3", "--set", "run.tracking=false")
+    command = command_line(place, repository, *given)
     result = CliRunner().invoke(cli.app, command, catch_exceptions=False)
     assert result.exit_code == 0
     assert result.output.count("Finished: ") == 4
@@ -224,10 +230,8 @@ def test_the_command_line_runs_every_preset_with_every_seed(place, repository):
 
 def test_after_a_failure_nothing_more_starts(place, repository):
     (place / "slow").touch()
-    command = ["experiments", "--presets", "short", "--seeds", "0,1,2,3", "--jobs", "2"]
-    command += ["--out", str(place / "out"), "--params", str(repository / "params.yaml")]
-    command += ["--folder", str(place / "presets"), "--pipeline", str(place / "dvc.yaml")]
-    command += ["--set", "finetune.rank=13"]
+    given = ("--presets", "short", "--seeds", "0,1,2,3", "--jobs", "2")
+    command = command_line(place, repository, *given, "--set", "finetune.rank=13")
     with pytest.raises(ArtifactError, match="unlucky"):
         CliRunner().invoke(cli.app, command, catch_exceptions=False)
     assert sorted(path.name for path in (place / "out/short").iterdir()) == ["seed-0", "seed-1"]
@@ -239,9 +243,7 @@ def test_after_a_failure_nothing_more_starts(place, repository):
 
 def test_a_stage_ends_with_the_program_that_runs_it(place, repository):
     (place / "stuck").touch()
-    command = ["experiments", "--presets", "short", "--out", str(place / "out")]
-    command += ["--params", str(repository / "params.yaml")]
-    command += ["--folder", str(place / "presets"), "--pipeline", str(place / "dvc.yaml")]
+    command = command_line(place, repository, "--presets", "short")
     program = subprocess.Popen([sys.executable, "-m", "components.cli", *command], cwd=repository)
     try:
         until = time.monotonic() + 60
@@ -266,34 +268,6 @@ def test_the_stages_of_the_project_are_read(repository):
     assert stages["finetune"].outputs == ("artifacts/finetune", "metrics/finetune.json")
     assert "artifacts/baselines" in stages["evaluate_bias"].inputs
     assert all(stage.command[:2] == ("python", "-m") for stage in stages.values())
-
-
-def test_a_finished_run_of_real_steps_becomes_a_page_and_a_curve(done, tmp_path):
-    folder = tmp_path / "runs/portraits-small/seed-0"
-    folder.mkdir(parents=True)
-    for name in ("artifacts", "params.yaml"):
-        (folder / name).symlink_to(done / name)
-    (folder / "metrics").mkdir()
-    (folder / "metrics/evaluation.json").symlink_to(done / "metrics/evaluation.json")
-    costs = {"seconds": 60.0, "network_forwards": 100.0, "network_backwards": 20.0}
-    (folder / "metrics/finetune.json").write_text(json.dumps(costs))
-    page = tmp_path / "docs/results.md"
-    kept = tmp_path / "kept"
-    command = ["results", str(tmp_path / "runs"), "--out", str(page), "--keep", str(kept)]
-    assert CliRunner().invoke(cli.app, command, catch_exceptions=False).exit_code == 0
-    text = page.read_text()
-    again = ["results", str(kept), "--out", str(tmp_path / "again.md")]
-    assert CliRunner().invoke(cli.app, again, catch_exceptions=False).exit_code == 0
-    assert (tmp_path / "again.md").read_text() == text
-    assert not (kept / "portraits-small/seed-0/artifacts/finetune").exists()
-    assert "| portraits-small | 1 | gender |" in text
-    for method in ("intervention", "uce", "debiasvl", "aligned"):
-        assert f"| portraits-small | {method} | gender |" in text
-    picture = tmp_path / "curve.svg"
-    command = ["curves", str(tmp_path / "runs"), "--out", str(picture), "--column", "loss_total"]
-    found = CliRunner().invoke(cli.app, command, catch_exceptions=False)
-    assert "portraits-small: loss_total 1.500 at the end, 1 seeds" in found.output
-    assert picture.stat().st_size > 0
 
 
 def test_of_two_processes_in_one_folder_one_makes_what_both_need(place, repository):

@@ -67,7 +67,7 @@ class FakeContainer:
         self.removed += 1
 
 
-def by_kfp(container, monkeypatch, tmp_path, task="finetune"):
+def by_kfp(container, monkeypatch, tmp_path):
     """How kfp's own Docker runner says that a task in this container ended."""
     started = {}
 
@@ -84,7 +84,7 @@ def by_kfp(container, monkeypatch, tmp_path, task="finetune"):
     monkeypatch.setattr(docker, "from_env", lambda: client)
     runner = Containers("image:1").runner(tmp_path)
     handler = docker_task_handler.DockerTaskHandler(
-        "image:1", command(task), str(tmp_path), runner, {"A": "1"}
+        "image:1", command("finetune"), str(tmp_path), runner, {"A": "1"}
     )
     result = handler.run()
     assert started["environment"] == {"A": "1"}
