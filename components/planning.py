@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fairness_core.config import Finetune
     from fairness_core.training.dry_run import Cost
 
-__all__ = ["Assumptions", "Plan", "plan", "register"]
+__all__ = ["Assumptions", "Plan", "kept_bytes", "plan", "register"]
 
 GIB = 2**30
 # What the driver, kernels and a fragmented allocator take beside tensors.
@@ -135,23 +135,25 @@ def show(
 ) -> None:
     """Say what fits on a GPU, and hours, money and CO2e of a finetuning."""
     from components.shapes import PUBLISHED, configuration, costs, missing
+    from components.step import prepare_libraries
     from fairness_core.config import find_preset, load, load_preset
 
     words = list(set_ or [])
     found = load_preset(params, find_preset(folder, preset), words) if preset else None
     loaded = found or load(params, words)
+    prepare_libraries(loaded)
     section, models = loaded.finetune, loaded.section("models")
     told = Assumptions(tflops, utilisation, price, watts, carbon)
     side = (configuration(models, "unet") or PUBLISHED["unet"])["sample_size"]
-    kept = section.images_per_prompt * _kept(side, section.steps[1])
-    chosen = plan(section, costs(models, section), _gigabytes(gpu), told, kept=kept)
+    kept = section.images_per_prompt * kept_bytes(side, section.steps[1])
+    chosen = plan(section, costs(loaded), _gigabytes(gpu), told, kept=kept)
     for line in _lines(chosen, gpu, section, told):
         typer.echo(line)
     for name in missing(models):
         typer.echo(f"Assumed: {name} has the published model's shapes, its folder is not there")
 
 
-def _kept(side: int, steps: int) -> float:
+def kept_bytes(side: int, steps: int) -> float:
     """Bytes of an image through an iteration: its latents at each step, itself, its original."""
     return 4.0 * ((steps + 2) * 4 * side**2 + 2 * 3 * (8 * side) ** 2)
 
@@ -175,7 +177,7 @@ def _lines(chosen: Plan, gpu: str, section: Finetune, told: Assumptions) -> list
         f"{energy:.1f} kWh, {energy * told.carbon:.1f} kg CO2e",
         f"Assumed: {told.tflops:g} TFLOP/s of which {told.utilisation:.0%} are reached, "
         f"{told.watts:g} W, {told.carbon:g} kg CO2e per kWh; without face detection, "
-        "classifier, validations and waiting",
+        "validations and waiting",
     ]
 
 

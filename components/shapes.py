@@ -11,8 +11,9 @@ from fairness_core.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
-    from fairness_core.config import Finetune
+    from fairness_core.config import Params
     from fairness_core.training.dry_run import Cost, Networks
 
 __all__ = ["PUBLISHED", "configuration", "costs", "missing"]
@@ -92,7 +93,7 @@ def missing(models: Mapping[str, Any]) -> list[str]:
     return [f"models.{key}" for key, name in names.items() if configuration(models, name) is None]
 
 
-def networks_of(models: Mapping[str, Any], section: Finetune, checkpointing: bool) -> Networks:
+def networks_of(params: Params, checkpointing: bool) -> Networks:
     """Networks of the models' configurations; of the published ones' where folders are missing."""
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import CLIPModel, CLIPTextModel, Dinov2Model
@@ -101,6 +102,7 @@ def networks_of(models: Mapping[str, Any], section: Finetune, checkpointing: boo
     from fairness_core.runtime import as_dtype
     from fairness_core.training.dry_run import Networks
 
+    section, models = params.finetune, params.section("models")
     made: dict[str, Any] = {}
     for name, cls in {
         "unet": UNet2DConditionModel,
@@ -124,6 +126,7 @@ def networks_of(models: Mapping[str, Any], section: Finetune, checkpointing: boo
     if section.train_unet:
         _adapt(made["unet"], section.rank)
     clip, dino = made["image_text"], made["image_self"]
+    faces = _faces(params)
     return Networks(
         made["unet"],
         made["vae"],
@@ -134,8 +137,39 @@ def networks_of(models: Mapping[str, Any], section: Finetune, checkpointing: boo
             ),
             (lambda x: dino(pixel_values=x).pooler_output, dino.config.image_size),
         ),
-        tuple(made.values()),
+        tuple((look, side) for _, look, side in faces),
+        (*made.values(), *(network for network, _, _ in faces)),
     )
+
+
+def _faces(params: Params) -> list[tuple[Any, Callable[[Tensor], Tensor], int]]:
+    """The classifier's networks, one or one for each attribute, and the realism loss's embedder."""
+    from transformers import AutoConfig, AutoModelForImageClassification
+    from transformers.initialization import no_init_weights
+
+    from fairness_core.classifiers import InputFormat, untrained
+    from fairness_core.embeddings import FACE_SIZE, FaceEmbedder
+
+    def classified(network: Any, side: int) -> tuple[Any, Callable[[Tensor], Tensor], int]:
+        network.eval().requires_grad_(False)
+        return network, lambda x: network(pixel_values=x).logits, side
+
+    told, found = params.section("calibrate_classifier"), []
+    kinds = told["train_network"]
+    with no_init_weights():
+        if isinstance(kinds, str):
+            network = untrained(kinds, params.attribute_space, told["size"])
+            found.append(classified(network, told["size"]))
+        else:
+            for folder in (Path(folder) for folder in kinds.values() if Path(folder).is_dir()):
+                network = AutoModelForImageClassification.from_config(
+                    AutoConfig.from_pretrained(folder)
+                )
+                found.append(classified(network, InputFormat.read(folder).size))
+        if params.finetune.lambda_face > 0:
+            embedder = FaceEmbedder().eval().requires_grad_(False)
+            found.append((embedder, embedder.embed, FACE_SIZE))
+    return found
 
 
 @contextmanager
@@ -151,20 +185,27 @@ def _as_default(kind: torch.dtype) -> Iterator[None]:
 
 
 def _adapt(unet: Any, rank: int) -> None:
+    from unittest.mock import patch
+
+    import torch
     from peft import LoraConfig, inject_adapter_in_model
 
     from fairness_core.diffusion.adapters import TARGETS
 
-    inject_adapter_in_model(LoraConfig(r=rank, target_modules=list(TARGETS["unet"])), unet)
+    # peft moves adapters to their layer's device, and torch cannot move what has no contents.
+    with patch.object(torch.nn.Module, "to", lambda module, *_, **__: module):
+        inject_adapter_in_model(LoraConfig(r=rank, target_modules=list(TARGETS["unet"])), unet)
 
 
-def costs(models: Mapping[str, Any], section: Finetune) -> Callable[[int, bool], Cost]:
+def costs(params: Params) -> Callable[[int, bool], Cost]:
     """Costs of micro-batches by dry runs."""
     from fairness_core.training.dry_run import dry_run, without_contents
 
+    section = params.finetune
+
     def cost(images: int, checkpointing: bool) -> Cost:
         with without_contents():
-            networks = networks_of(models, section, checkpointing)
+            networks = networks_of(params, checkpointing)
             text: Any = networks.modules[2].config
             return dry_run(
                 networks,

@@ -33,6 +33,7 @@ __all__ = [
     "execute",
     "face_detector",
     "open_step",
+    "prepare_libraries",
 ]
 
 QUIET = {
@@ -167,12 +168,17 @@ def arguments(step: str, about: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def _environment(params: Params) -> dict[str, str]:
-    """What the libraries read; offline unless a parameter names a model of the hub."""
+def prepare_libraries(params: Params) -> None:
+    """Make libraries quiet, and offline unless a parameter names a model of the hub.
+
+    They read this once, when they are first imported, which is why steps import them inside.
+    """
     # A task of a pipeline has only the sections that it reads.
     models = params.section("models") if "models" in params.model_fields_set else {}
     asked = any("@" in str(name) for name in models.values())
-    return {key: value for key, value in QUIET.items() if key != "HF_HUB_OFFLINE" or not asked}
+    for key, value in QUIET.items():
+        if key != "HF_HUB_OFFLINE" or not asked:
+            os.environ.setdefault(key, value)
 
 
 def execute(
@@ -193,9 +199,7 @@ def execute(
     args = parser.parse_args(argv)
     try:
         params = _parameters(args)
-        # Read once, when the libraries are first imported, which is why steps import them inside.
-        for key, value in _environment(params).items():
-            os.environ.setdefault(key, value)
+        prepare_libraries(params)
         work(args, params, Settings(**params.section("run"), tags=_tags(params)))
     except EvenhandError as error:
         sys.stderr.write(f"error: {error}\n")

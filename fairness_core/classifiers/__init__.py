@@ -1,7 +1,7 @@
 """Attribute classifiers: networks, training, calibration."""
 
 from fairness_core.classifiers.batches import Crops, in_order
-from fairness_core.classifiers.build import NETWORKS, build
+from fairness_core.classifiers.build import NETWORKS, build, untrained
 from fairness_core.classifiers.calibrate import (
     expected_calibration_error,
     fit_temperature,
@@ -29,4 +29,5 @@ __all__ = [
     "label_names",
     "load_weights",
     "reliability",
+    "untrained",
 ]

@@ -24,7 +24,7 @@ from fairness_core.classifiers.mobilenet_v3 import (
 from fairness_core.classifiers.network import AttributeClassifier, label_names
 from fairness_core.errors import ConfigError
 
-__all__ = ["NETWORKS", "build"]
+__all__ = ["NETWORKS", "build", "untrained"]
 
 PUBLISHED = ("mobilenet_v3_large", "resnet50")
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -49,6 +49,17 @@ def build(
     Raises:
         ConfigError: Another kind, or a smaller size.
     """
+    seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = untrained(kind, space, size)
+    # The large ones are published with the mean and spread of ImageNet's photographs.
+    photographs = (IMAGENET_MEAN, IMAGENET_STD) if kind in PUBLISHED else ()
+    return AttributeClassifier(network.eval(), space, InputFormat(size, *photographs))
+
+
+def untrained(kind: str, space: AttributeSpace, size: int) -> nn.Module:
+    """The network alone, its weights from the global generator: arguments and errors as above."""
     if size < 32:
         raise ConfigError("Face crops are too small to classify", given=f"{size} px", do="use 32")
     if kind not in NETWORKS:
@@ -57,13 +68,7 @@ def build(
         )
     names = dict(enumerate(label_names(space)))
     labels = {"id2label": names, "label2id": {name: i for i, name in names.items()}}
-    seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = NETWORKS[kind](size, labels)
-    # The large ones are published with the mean and spread of ImageNet's photographs.
-    photographs = (IMAGENET_MEAN, IMAGENET_STD) if kind in PUBLISHED else ()
-    return AttributeClassifier(network.eval(), space, InputFormat(size, *photographs))
+    return NETWORKS[kind](size, labels)
 
 
 def _resnet(size: int, labels: dict[str, Any]) -> nn.Module:

@@ -2,7 +2,7 @@
 
 The networks are built with their shapes alone and called as the step calls them, with torch's fake
 tensors; every allocation is added up as it would happen and every product counted. Left out are
-face detection, the classifier and its crops, which are small, and a backend's workspaces.
+face detection, which runs in a library of its own, and a backend's workspaces.
 """
 
 from __future__ import annotations
@@ -33,12 +33,15 @@ class Networks:
         unet: Noise prediction; its own weights frozen, adapters with gradients if it trains.
         vae: Latents to images.
         encoders: Judge networks of the semantics loss, and the side of their input, px.
+        faces: Networks that see every image's face: the classifier, and the embedder where the
+            realism loss has a weight; and the side of their input, px.
         modules: All of them, the text encoder third: their weights count.
     """
 
     unet: Any
     vae: Any
     encoders: tuple[tuple[Callable[[Tensor], Tensor], int], ...]
+    faces: tuple[tuple[Callable[[Tensor], Tensor], int], ...]
     modules: tuple[Module, ...]
 
 
@@ -164,9 +167,11 @@ def dry_run(
         with torch.no_grad():
             before = torch.zeros_like(seen)
             was = [encode(_resized(before, side)) for encode, side in networks.encoders]
+        told = [look(_cropped(seen, side)) for look, side in networks.faces]
         now = [encode(_resized(seen, side)) for encode, side in networks.encoders]
         both = zip(now, was, strict=True)
         total = sum((F.cosine_similarity(a, b).sum() for a, b in both), start=seen.new_zeros(()))
+        total = sum((outputs.sum() for outputs in told), start=total)
         total.backward()
 
     peaks, work = {}, {}
@@ -200,6 +205,13 @@ def _resized(images: Tensor, side: int) -> Tensor:
     if images.shape[-1] == side:
         return (images + 1) / 2
     return F.interpolate(images, size=(side, side), mode="bicubic", antialias=True)
+
+
+def _cropped(images: Tensor, side: int) -> Tensor:
+    """By a matrix for each direction, as ``crop_faces`` does; where the face is does not matter."""
+    down = images.new_zeros(len(images), side, images.shape[-2])
+    across = images.new_zeros(len(images), side, images.shape[-1])
+    return torch.einsum("nsh,nchw,ntw->ncst", down, images, across)
 
 
 def _bytes(module: Module) -> int:

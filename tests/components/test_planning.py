@@ -9,7 +9,9 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from benchmarks.measure import peak_bytes
+from benchmarks.planned_memory import measured, planned
 from components.planning import GIB, Assumptions, plan
+from components.shapes import costs
 from fairness_core.config import Finetune, load
 from fairness_core.errors import ConfigError
 from fairness_core.training.dry_run import Cost, Peak, without_contents
@@ -85,3 +87,24 @@ def test_memory_without_contents_is_that_with_them() -> None:
     measured = peak_bytes(lambda: run(unet))
     assert measured > 1e6
     assert predicted.most == pytest.approx(measured, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [(), ("finetune.checkpointing=true",), ("finetune.train_unet=true", "finetune.batch_size=2")],
+)
+def test_a_plan_is_what_an_iteration_takes(
+    repository: Path, tmp_path: Path, changes: tuple[str, ...]
+) -> None:
+    """The default run's models: the classifier, the semantics loss and what is kept included."""
+    common = ["finetune.images_per_prompt=4", "finetune.batch_size=4", "run.threads=1"]
+    words = [*common, "finetune.gradient_steps=2", *changes]
+    expected = planned(load(repository / "params.yaml", words))
+    assert expected == pytest.approx(measured(tmp_path, words), rel=0.1)
+
+
+def test_what_the_realism_loss_looks_through_takes_memory(repository: Path) -> None:
+    def peak(*changes: str) -> int:
+        return costs(load(repository / "params.yaml", list(changes)))(2, False).peak
+
+    assert peak("finetune.lambda_face=1") > 1.1 * peak()

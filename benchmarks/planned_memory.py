@@ -1,0 +1,92 @@
+"""Peak memory of an iteration as ``evenhand plan`` says it, and as it is measured.
+
+Run from the repository's root: ``python -m benchmarks.planned_memory``. The default run's models, a
+whole iteration each: what the plan's dry run adds up without running anything, beside the most
+that torch's allocator held.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from benchmarks.measure import MIB, peak_bytes, save, say
+from benchmarks.portraits import PROMPT, portraits
+from components.planning import kept_bytes
+from components.shapes import configuration, costs
+from fairness_core.config import Params, load
+from fairness_core.diffusion import trainable
+from fairness_core.runtime.distributed import World
+from fairness_core.runtime.seeds import generator, image_noise
+from fairness_core.training import training_step
+
+CASES: dict[str, tuple[str, ...]] = {
+    "default": (),
+    "blocks recomputed": ("finetune.checkpointing=true",),
+    "LoRA on both networks": ("finetune.train_unet=true",),
+    "text branch alone": ("finetune.guided_gradient=text",),
+    "MobileNet as classifier": (
+        "calibrate_classifier.train_network=mobilenet",
+        "calibrate_classifier.audit_network=resnet",
+    ),
+}
+STEPS = 2  # they cost kilobytes each
+
+
+def planned(params: Params) -> float:
+    """Bytes above the weights that the plan expects."""
+    section = params.finetune
+    shape = configuration(params.section("models"), "unet")
+    assert shape is not None  # the default run's models are in the package
+    kept = section.images_per_prompt * kept_bytes(shape["sample_size"], STEPS)
+    return costs(params)(section.batch_size, section.checkpointing).peak + kept
+
+
+def measured(folder: Path, changes: list[str]) -> int:
+    """Bytes above the weights that an iteration takes."""
+    params, models, settings, _ = portraits(folder, changes)
+    n, stack = params.finetune.images_per_prompt, models.stack
+    noise = image_noise("benchmark", [PROMPT] * n, list(range(n)), stack.latent_shape)
+
+    def run() -> None:
+        for parameter in trainable(stack).values():
+            parameter.grad = None
+        training_step(
+            models,
+            settings,
+            World("cpu"),
+            prompt=PROMPT,
+            noise=noise,
+            steps=STEPS,
+            targets_from=generator("targets"),
+            steps_from=generator("steps"),
+        )
+
+    run()
+    return peak_bytes(run)
+
+
+def main() -> int:
+    """Print the table and write it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=8)
+    parser.add_argument("--artifacts", type=Path, default=Path("artifacts"))
+    arguments = parser.parse_args()
+    n = arguments.images
+    common = [f"finetune.images_per_prompt={n}", f"finetune.batch_size={n}", "run.threads=1"]
+    common.append(f"finetune.gradient_steps={STEPS}")
+    cases = {**CASES, "a quarter at a time": (f"finetune.batch_size={max(1, n // 4)}",)}
+    rows = {}
+    for name, case in cases.items():
+        changes = [*common, *case]
+        plan = planned(load(Path("params.yaml"), changes))
+        real = measured(arguments.artifacts, changes)
+        rows[name] = {"planned_mib": plan / MIB, "measured_mib": real / MIB, "ratio": plan / real}
+        say(f"{name:24} planned {plan / MIB:6.2f} measured {real / MIB:6.2f} ({plan / real:.3f})")
+    save("planned_memory", {"images": n, "rows": rows})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
