@@ -1,143 +1,123 @@
-"""Held-out bias against compute: what each way to save network calls costs in bias.
+"""Held-out bias of experiments against what their training took, and less that of the first.
 
-Run from the repository's root: ``python -m benchmarks.bias_against_compute --seeds 0,1,2``; hours.
-Every variant is the preset with single values laid over it, trained for each number of iterations
-and evaluated by the driver of ``evenhand experiments``, which skips what is finished. Seconds
-compare only where nothing else ran; network calls always do.
+Run from the repository's root on folders that ``evenhand experiments`` wrote:
+``python -m benchmarks.bias_against_compute runs/A runs/B``. Differences are paired by seed and
+prompt, their interval is of a bootstrap over both; seeds that only one of the two has are left
+out. Network calls are those that an image took, all iterations together; seconds are the median
+iteration's, and compare only where the same other work ran beside all of them.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from benchmarks.measure import save, say
-from components.experiments import Experiment, run_experiment
-from components.stages import read_stages
-from fairness_core.config import find_preset
 from fairness_core.groups import group_name
-from fairness_core.reporting import FinishedRun, read_run
+from fairness_core.reporting import FinishedRun, find_runs, read_run
+from fairness_core.reporting.results import resampled_means
+from fairness_core.runtime import read_table
+from fairness_core.runtime.seeds import seed_for
 
-# Values over the preset. Iterations of S and K: the published step's calls are 8 S + 2 S.
-VARIANTS: dict[str, tuple[str, ...]] = {
-    "every step, reference weights": (
-        "finetune.gradient_steps=null",
-        "finetune.gradient_weights=reference",
-    ),
-    "every step": ("finetune.gradient_steps=null",),
-    "every step, unadjusted": (
-        "finetune.gradient_steps=null",
-        "finetune.gradient_weights=unadjusted",
-    ),
-    "every step, full gradient": (
-        "finetune.gradient_steps=null",
-        "finetune.gradient_weights=full",
-    ),
-    "K = 8": ("finetune.gradient_steps=8",),
-    "K = 4": ("finetune.gradient_steps=4",),
-    "K = 2": ("finetune.gradient_steps=2",),
-    "K = 2, stratified": ("finetune.gradient_steps=2", "finetune.gradient_choice=stratified"),
-    "K = 2, stratified, one set of noise": (
-        "finetune.gradient_steps=2",
-        "finetune.gradient_choice=stratified",
-        "finetune.noise_sets=1",
-    ),
-    "K = 4, text branch": ("finetune.gradient_steps=4", "finetune.guided_gradient=text"),
-    "K = 4, S = 6": ("finetune.gradient_steps=4", "finetune.steps=[5, 7]"),
-    "K = 4, one set of noise": ("finetune.gradient_steps=4", "finetune.noise_sets=1"),
-    "K = 4, two prompts for one": (
-        "finetune.gradient_steps=4",
-        "finetune.images_per_prompt=16",
-    ),
-}
+RESAMPLES = 5000
+LOG = "artifacts/finetune/log.parquet"
 
 
-def figures(run: FinishedRun, group: str, images: int) -> dict[str, Any]:
-    """What a run cost and what it reached."""
-    calls = run.training["network_forwards"], run.training["network_backwards"]
-    visited = run.training["iterations"] * images
-    aligned = run.evaluation["aligned"][group]
+def biases(run: FinishedRun, group: str) -> pd.Series:
+    """The aligned model's bias of every held-out prompt."""
+    rows = run.prompts
+    rows = rows[(rows["attribute"] == group) & (rows["model"] == "aligned")]
+    rows = rows[rows["split"] == run.params["evaluate_bias"]["split"]]
+    return rows.set_index("prompt_id")["bias"].dropna()
+
+
+def difference(
+    ours: Mapping[int, FinishedRun], theirs: Mapping[int, FinishedRun], group: str
+) -> tuple[float, float, float]:
+    """Mean over shared seeds and prompts of bias of ours less theirs, with its 95 % interval."""
+    parts = [
+        pd.concat([biases(ours[seed], group), biases(theirs[seed], group)], axis=1, join="inner")
+        for seed in sorted(set(ours) & set(theirs))
+    ]
+    shared = sorted(set.intersection(*(set(part.index) for part in parts)))
+    values = np.stack([part.loc[shared].to_numpy() for part in parts])
+    rng = np.random.default_rng(seed_for("paired-bias", group))
+    drawn = resampled_means(values, rng, RESAMPLES)
+    low, high = np.percentile(drawn[:, 0] - drawn[:, 1], [2.5, 97.5])
+    mean = values.mean(axis=(0, 1))
+    return float(mean[0] - mean[1]), float(low), float(high)
+
+
+def compute(run: FinishedRun, iterations: pd.DataFrame) -> dict[str, float]:
+    """What the training took: network calls per image and in all, seconds of an iteration."""
+    training, images = run.training, run.params["finetune"]["images_per_prompt"]
+    forwards, backwards = training["network_forwards"], training["network_backwards"]
+    visited = training["iterations"] * images
     return {
-        "seed": run.seed,
-        "bias": aligned["bias"],
-        "floor": aligned["fair_floor"],
-        "clip_i": run.evaluation["aligned"]["clip_i"],
-        "forwards_per_image": calls[0] / visited,
-        "backwards_per_image": calls[1] / visited,
-        # A backward pass through frozen weights costs about as much as a forward one.
-        "calls": sum(calls),
-        "train_seconds": run.training["seconds"],
+        "forwards_per_image": forwards / visited,
+        "backwards_per_image": backwards / visited,
+        "calls": forwards + backwards,
+        "seconds": float(iterations["seconds"].median()),
     }
 
 
-def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Mean bias over seeds against network calls, a line for each variant."""
+def draw(rows: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+    """Bias against network calls in training: each seed, and the mean."""
     import matplotlib
 
     matplotlib.use("svg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(8, 5))
-    for name in dict.fromkeys(row["variant"] for row in rows):
-        own = sorted((r for r in rows if r["variant"] == name), key=lambda r: r["iterations"])
-        calls = [statistics.mean(run["calls"] for run in row["runs"]) for row in own]
-        biases = [[run["bias"] for run in row["runs"]] for row in own]
-        means = [statistics.mean(values) for values in biases]
-        spread = [max(values) - min(values) for values in biases]
-        axes.errorbar(calls, means, yerr=[x / 2 for x in spread], marker="o", capsize=3, label=name)
-    axes.set(xscale="log", xlabel="network calls in training", ylabel="held-out bias")
+    figure, axes = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
+    for name, row in rows.items():
+        calls, found = row["calls"] / 1000, list(row["biases"].values())
+        line = axes.plot([calls] * len(found), found, ".", alpha=0.5)[0]
+        axes.plot(calls, np.mean(found), "o", color=line.get_color(), label=name)
+    axes.set(xlabel="network calls in training, thousands", ylabel="held-out bias", ylim=(0, None))
+    axes.set_xlim(0, None)
     axes.legend(fontsize=8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    figure.savefig(path, metadata={"Date": None})
 
 
 def main() -> int:
-    """Train, evaluate, print, write JSON and a drawing."""
+    """Print a line for each experiment, write and draw them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--preset", default="portraits-gender")
-    parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--iterations", default="40,90,180")
-    parser.add_argument("--variants", default="", help="names, with ; between; all when empty")
-    parser.add_argument("--out", type=Path, default=Path("artifacts/bias-against-compute"))
-    parser.add_argument("--set", action="append", default=[], help="SECTION.KEY=VALUE for all")
+    parser.add_argument(
+        "folders", nargs="+", type=Path, help="of experiments; the first is the measure"
+    )
+    parser.add_argument("--label", action="append", default=[], help="of each, in their order")
     arguments = parser.parse_args()
-    stages = read_stages(Path("dvc.yaml"))
-    preset = find_preset(Path("presets"), arguments.preset)
-    rows = []
-    wanted = [name.strip() for name in arguments.variants.split(";") if name.strip()]
-    if unknown := set(wanted) - set(VARIANTS):
-        parser.error(f"no such variants: {sorted(unknown)}; there are {sorted(VARIANTS)}")
-    for name in wanted or VARIANTS:
-        values = VARIANTS[name]
-        for iterations in map(int, arguments.iterations.split(",")):
-            label = "".join(c if c.isalnum() else "-" for c in f"{name}-{iterations}")
-            # As many images for a variant with half of them a prompt.
-            times = 2 if "two prompts" in name else 1
-            over = (*arguments.set, *values, f"finetune.iterations={times * iterations}")
-            experiment = Experiment(label, preset, (*over, "run.tracking=false"))
-            runs = []
-            for seed in map(int, arguments.seeds.split(",")):
-                folder = run_experiment(
-                    experiment,
-                    seed,
-                    arguments.out,
-                    params=Path("params.yaml"),
-                    stages=stages,
-                    until="evaluate_bias",
-                )
-                run = read_run(folder)
-                section = run.params["finetune"]
-                group = group_name(section["align"])
-                runs.append(figures(run, group, section["images_per_prompt"]))
-                say(f"{name}, {iterations} iterations: {json.dumps(runs[-1])}")
-            rows.append({"variant": name, "iterations": iterations, "runs": runs})
-            save("bias_against_compute", {"preset": arguments.preset, "rows": rows})
-            draw(rows, Path("docs/performance/bias_against_compute.svg"))
+    folders = [find_runs([folder]) for folder in arguments.folders]
+    found = [{run.seed: run for run in map(read_run, inside)} for inside in folders]
+    group = group_name(next(iter(found[0].values())).params["finetune"]["align"][:2])
+    rows: dict[str, dict[str, Any]] = {}
+    names = arguments.label or [folder.name for folder in arguments.folders]
+    for name, places, runs in zip(names, folders, found, strict=True):
+        row: dict[str, Any] = {
+            "biases": {s: run.evaluation["aligned"][group]["bias"] for s, run in runs.items()},
+            "less_the_first": difference(runs, found[0], group),
+            "iterations": next(iter(runs.values())).training["iterations"],
+        }
+        logs = [read_table(place / LOG) for place in places]
+        taken = pd.DataFrame(map(compute, runs.values(), logs)).mean()
+        row |= {str(key): float(value) for key, value in taken.items()}
+        rows[name] = row
+        mean, low, high = row["less_the_first"]
+        say(
+            f"{name}: {group} "
+            + " ".join(f"{bias:.3f}" for bias in row["biases"].values())
+            + f"; less the first {mean:+.3f} [{low:+.3f}, {high:+.3f}]; calls per image "
+            f"{row['forwards_per_image']:.0f}/{row['backwards_per_image']:.0f}, "
+            f"{row['calls'] / 1000:.0f} thousand in all, {row['seconds']:.2f} s an iteration"
+        )
+    written = save("bias_against_compute", {"group": group, "rows": rows})
+    draw(rows, written.with_suffix(".svg"))
     return 0
 
 

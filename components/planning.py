@@ -149,7 +149,7 @@ def show(
     chosen = plan(section, costs(loaded), _gigabytes(gpu), told, kept=kept)
     for line in _lines(chosen, gpu, section, told):
         typer.echo(line)
-    for name in missing(models):
+    for name in missing(loaded):
         typer.echo(f"Assumed: {name} has the published model's shapes, its folder is not there")
 
 

@@ -61,6 +61,7 @@ PUBLISHED: Mapping[str, dict[str, Any]] = {
     "image_self": {"image_size": 224, "patch_size": 14},
 }
 INSIDE = ("unet", "vae", "text_encoder")
+PHOTO = 224  # px, side of what the paper's classifier sees
 
 
 def configuration(models: Mapping[str, Any], name: str) -> dict[str, Any] | None:
@@ -87,10 +88,14 @@ def configuration(models: Mapping[str, Any], name: str) -> dict[str, Any] | None
     return found
 
 
-def missing(models: Mapping[str, Any]) -> list[str]:
-    """Models whose folders are not there."""
+def missing(params: Params) -> list[str]:
+    """Keys of the models whose folders are not there."""
     names = {"base": "unet", "image_text": "image_text", "image_self": "image_self"}
-    return [f"models.{key}" for key, name in names.items() if configuration(models, name) is None]
+    models, told = params.section("models"), params.section("calibrate_classifier")
+    found = [f"models.{key}" for key, name in names.items() if configuration(models, name) is None]
+    ready = told["train_network"] if isinstance(told["train_network"], dict) else {}
+    gone = (name for name, folder in ready.items() if not Path(folder).is_dir())
+    return found + [f"calibrate_classifier.train_network.{name}" for name in gone]
 
 
 def networks_of(params: Params, checkpointing: bool) -> Networks:
@@ -161,10 +166,13 @@ def _faces(params: Params) -> list[tuple[Any, Callable[[Tensor], Tensor], int]]:
             network = untrained(kinds, params.attribute_space, told["size"])
             found.append(classified(network, told["size"]))
         else:
-            for folder in (Path(folder) for folder in kinds.values() if Path(folder).is_dir()):
-                network = AutoModelForImageClassification.from_config(
-                    AutoConfig.from_pretrained(folder)
-                )
+            for folder in map(Path, kinds.values()):
+                if not folder.is_dir():
+                    network = untrained("mobilenet_v3_large", params.attribute_space, PHOTO)
+                    found.append(classified(network, PHOTO))
+                    continue
+                config = AutoConfig.from_pretrained(folder, local_files_only=True)
+                network = AutoModelForImageClassification.from_config(config)
                 found.append(classified(network, InputFormat.read(folder).size))
         if params.finetune.lambda_face > 0:
             embedder = FaceEmbedder().eval().requires_grad_(False)

@@ -1,23 +1,6 @@
 """Encoders of images, prompts and faces into unit vectors."""
 
-from fairness_core.embeddings.bank import FaceBank, weights_sha256, write_bank
-from fairness_core.embeddings.face_identity import (
-    FACE_SIZE,
-    FaceEmbedder,
-    export_onnx,
-    onnx_twin_gap,
-)
-from fairness_core.embeddings.image_self import ImageSelfEncoder
-from fairness_core.embeddings.image_text import ImageTextEncoder
+import lazy_loader
 
-__all__ = [
-    "FACE_SIZE",
-    "FaceBank",
-    "FaceEmbedder",
-    "ImageSelfEncoder",
-    "ImageTextEncoder",
-    "export_onnx",
-    "onnx_twin_gap",
-    "weights_sha256",
-    "write_bank",
-]
+# Names and where they come from: __init__.pyi. A step imports no more than it uses.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,15 +1,14 @@
-from .bundle import (
+from .bundle import load_bundle, weights_sha256, write_bundle
+from .card import BundleFacts, bundle_card
+from .use import (
     BUNDLE_KIND,
     PLACEHOLDER,
     SOFT_TOKENS,
     TOKENS_FILE,
     WEIGHTS_FILE,
-    load_bundle,
-    weights_sha256,
-    write_bundle,
+    Use,
+    use_of,
 )
-from .card import BundleFacts, bundle_card
-from .use import Use, use_of
 
 __all__ = [
     "BUNDLE_KIND",

@@ -14,27 +14,18 @@ from torch import Tensor
 from fairness_core.diffusion import DiffusionStack, insert_soft_tokens
 from fairness_core.errors import ArtifactError, ModelError
 from fairness_core.export.lora import lora_file
+from fairness_core.export.use import (
+    BUNDLE_KIND,
+    PLACEHOLDER,
+    SOFT_TOKENS,
+    TOKENS_FILE,
+    WEIGHTS_FILE,
+)
 from fairness_core.runtime.artifacts import atomic_folder, sha256_file, verify, write_manifest
 
-__all__ = [
-    "BUNDLE_KIND",
-    "PLACEHOLDER",
-    "SOFT_TOKENS",
-    "TOKENS_FILE",
-    "WEIGHTS_FILE",
-    "load_bundle",
-    "weights_sha256",
-    "write_bundle",
-]
+__all__ = ["load_bundle", "weights_sha256", "write_bundle"]
 
-BUNDLE_KIND = "adapter-bundle"
-# The names that diffusers' loaders look for in a folder.
-WEIGHTS_FILE = "pytorch_lora_weights.safetensors"
-TOKENS_FILE = "learned_embeds.safetensors"
 CARD_FILE = "README.md"
-# The soft tokens' name in a training state, and the word that stands for them in a prompt.
-SOFT_TOKENS = "soft_prompt.tokens"
-PLACEHOLDER = "<evenhand>"
 
 
 def write_bundle(

@@ -1,12 +1,26 @@
-"""What a bundle is and how stock diffusers loads it, in words, for every card that says so."""
+"""What a bundle is called and how stock diffusers loads it, for every card that says so."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fairness_core.export.bundle import PLACEHOLDER, TOKENS_FILE, WEIGHTS_FILE
+__all__ = [
+    "BUNDLE_KIND",
+    "PLACEHOLDER",
+    "SOFT_TOKENS",
+    "TOKENS_FILE",
+    "WEIGHTS_FILE",
+    "Use",
+    "use_of",
+]
 
-__all__ = ["Use", "use_of"]
+BUNDLE_KIND = "adapter-bundle"
+# The names that diffusers' loaders look for in a folder.
+WEIGHTS_FILE = "pytorch_lora_weights.safetensors"
+TOKENS_FILE = "learned_embeds.safetensors"
+# The soft tokens' name in a training state, and the word that stands for them in a prompt.
+SOFT_TOKENS = "soft_prompt.tokens"
+PLACEHOLDER = "<evenhand>"
 
 _PIPELINE = """from diffusers import DiffusionPipeline
 

@@ -7,7 +7,7 @@ from statistics import NormalDist
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.stats import t
+from scipy.special import stdtrit
 
 from fairness_core.errors import ArtifactError
 from fairness_core.metrics.intervals import Interval, check_resampling, percentiles, prompt_blocks
@@ -242,7 +242,7 @@ def _moved(estimate: float, drawn: Float[np.ndarray, " b"], level: float, prompt
     wider = 1.0
     if prompts > 1:
         upper = (1 + level) / 2
-        student = float(t.ppf(upper, prompts - 1)) / NormalDist().inv_cdf(upper)
+        student = float(stdtrit(prompts - 1, upper)) / NormalDist().inv_cdf(upper)
         wider = student * np.sqrt(prompts / (prompts - 1))
     moved = estimate + wider * (drawn - drawn.mean())
     return percentiles(estimate, np.clip(moved, 0.0, 1.0), level)

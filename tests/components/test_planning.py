@@ -11,7 +11,7 @@ from diffusers import UNet2DConditionModel
 from benchmarks.measure import peak_bytes
 from benchmarks.planned_memory import measured, planned
 from components.planning import GIB, Assumptions, plan
-from components.shapes import costs
+from components.shapes import costs, missing
 from fairness_core.config import Finetune, load
 from fairness_core.errors import ConfigError
 from fairness_core.training.dry_run import Cost, Peak, without_contents
@@ -108,3 +108,17 @@ def test_what_the_realism_loss_looks_through_takes_memory(repository: Path) -> N
         return costs(load(repository / "params.yaml", list(changes)))(2, False).peak
 
     assert peak("finetune.lambda_face=1") > 1.1 * peak()
+
+
+def test_what_stands_for_ready_classifiers_that_are_not_there_is_named(repository: Path) -> None:
+    def ready(role: str) -> str:
+        folders = ", ".join(f"{name}: no/{role}-{name}" for name in ("gender", "race", "age"))
+        return f"calibrate_classifier.{role}_network={{{folders}}}"
+
+    told = load(repository / "params.yaml", [ready("train"), ready("audit")])
+    keys = [f"calibrate_classifier.train_network.{name}" for name in ("gender", "race", "age")]
+    assert missing(told) == keys
+    plain = load(repository / "params.yaml")
+    assert missing(plain) == []
+    # A network for photographs in place of one for drawn faces of 32 px.
+    assert costs(told)(1, False).peak > 2 * costs(plain)(1, False).peak
