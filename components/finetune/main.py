@@ -87,7 +87,8 @@ def run(
         section = Finetune(**finetune)
         space = AttributeSpace.from_mapping(attributes, targets["joint"])
         table = read_table(prompts / "prompts.parquet")
-        rows = training_prompts(table, space, section.prompt_families)
+        held = section.align if section.hold == "aligned" else space.names
+        rows = training_prompts(table, space, section.prompt_families, held)
         parts, told, schedule = assemble(section, models, space, classifiers, bank, world, settings)
         key = fingerprint(
             finetune, models, attributes, targets, settings, prompts, classifiers, bank

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -23,7 +23,7 @@ class TrainingPrompts:
 
     Attributes:
         texts: Prompts, each as often as it is visited in one pass, in the catalog's order.
-        named: Prompts that ask for classes, and the attributes asked for.
+        named: Prompts that ask for classes, and the attributes asked for that are held.
         spaces: Prompts with targets of their own, and the attributes with these targets.
     """
 
@@ -33,7 +33,10 @@ class TrainingPrompts:
 
 
 def training_prompts(
-    table: pd.DataFrame, space: AttributeSpace, families: Mapping[str, int]
+    table: pd.DataFrame,
+    space: AttributeSpace,
+    families: Mapping[str, int],
+    held: Collection[str] = (),
 ) -> TrainingPrompts:
     """Prompts of split ``train``, those of each family as often as it says.
 
@@ -44,6 +47,7 @@ def training_prompts(
         table: The checked catalog.
         space: The attributes with the run's targets.
         families: Visits in one pass; a family that is not named has none.
+        held: Attributes that prompts which ask for a class of them keep.
 
     Raises:
         PromptError: None of these families has a training prompt.
@@ -67,7 +71,9 @@ def training_prompts(
     return TrainingPrompts(
         texts=rows["prompt"].repeat(visits[visits > 0].tolist()).tolist(),
         named={
-            str(row["prompt"]): [a for a in space.names if pd.notna(row.get(named_column(a)))]
+            str(row["prompt"]): [
+                a for a in space.names if a in held and pd.notna(row.get(named_column(a)))
+            ]
             for _, row in rows.iterrows()
         },
         spaces={

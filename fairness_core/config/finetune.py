@@ -24,6 +24,10 @@ class Finetune(Section):
         default_factory=lambda: {"occupation": 1, "named": 1},
         description="times that each prompt of a family is visited before any repeats",
     )
+    hold: Literal["aligned", "named"] = Field(
+        default="aligned",
+        description="of prompts that name classes: aligned attributes, or every one they name",
+    )
     iterations: int = Field(ge=1, le=10_000_000, description="optimizer steps, one prompt each")
     images_per_prompt: int = Field(ge=2, le=4096, description="N, over all processes")
     steps: Annotated[tuple[SamplingSteps, SamplingSteps], BeforeValidator(pair)] = Field(

@@ -47,15 +47,18 @@ def loss_gradient(
     """Compute v = dL/dz_0 of these images, chunk by chunk, and the loss parts they add.
 
     ``targets`` and ``originally`` have the rows of ``seen``: one for each face, or for each image.
+    Attributes that are held without being aligned are in ``targets`` too; their class is the
+    original's, so that they loosen nothing.
     """
+    aligned = {name: targets[name] for name in settings.space.names}
     cotangent, sums = torch.empty_like(latents), dict[str, float]()
     had = originally.faces.present
     weights = image_weights(
-        dynamic_weights(targets, originally.classes, had, settings.factor1),
+        dynamic_weights(aligned, originally.classes, had, settings.factor1),
         seen.image,
         len(latents),
     )
-    factors = region_factors(targets, originally.classes, had, settings.factor2)
+    factors = region_factors(aligned, originally.classes, had, settings.factor2)
     for start in range(0, len(latents), settings.batch_size):
         rows = slice(start, min(start + settings.batch_size, len(latents)))
         of = seen.rows_of(rows)
@@ -86,7 +89,7 @@ def loss_gradient(
         (cotangent[rows],) = torch.autograd.grad(parts.total, z)
         measured = {"total": parts.total, "align": parts.align, "image": parts.image}
         measured |= {"face": parts.face} if settings.lambda_face > 0 else {}
-        measured |= {f"align_{a}": value for a, value in parts.per_attribute.items()}
+        measured |= {f"align_{a}": parts.per_attribute[a] for a in aligned}
         for name, value in measured.items():
             sums[name] = sums.get(name, 0.0) + float(value.detach())
     return cotangent, sums

@@ -76,8 +76,8 @@ def finetune(
         prompts: Training prompts.
         checkpoints: Folder for this run's checkpoints.
         fingerprint: Of everything that the result depends on.
-        named: Prompts that ask for classes, and the attributes asked for: these are held, not
-            aligned.
+        named: Prompts that ask for classes, and the attributes asked for: these are held, whether
+            other prompts align them or not.
         targets: Prompts with targets of their own, and the aligned attributes with these.
         originals: Store of the frozen model's latents; None: they are sampled in every iteration.
         validation: Held-out bias to measure on the way, which may end the run; None: never.

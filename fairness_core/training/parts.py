@@ -122,7 +122,8 @@ class StepResult:
     """What an iteration measured, over all processes.
 
     Attributes:
-        losses: total, align, image, align_<attribute>, and face where it has a weight.
+        losses: total, align, image, align_<attribute> of those aligned, and face where it has a
+            weight; align and total count attributes that are only held.
         shares: Per attribute, share of each class among the faces (argmax); NaN without faces.
         used: Per attribute, share of the faces whose target was confident enough.
         faces: Faces: at most one of each image, or all of them.

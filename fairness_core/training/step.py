@@ -75,8 +75,9 @@ def training_step(
         targets_from: Source of sampled joint targets; the same on every process.
         steps_from: Source of the K chosen steps; the same on every process.
         originals: The frozen model's latents of these rows, if they are stored; sampled otherwise.
-        named: Attributes that the prompt itself asks a class of ("a female doctor"): their target
-            is the class of the frozen model's image, so that the prompt stays as it was.
+        named: Attributes that the prompt itself asks a class of ("a female doctor"), aligned or
+            not: their target is the class of the frozen model's image, so that the prompt stays
+            as it was. The classifier knows them.
 
     Returns:
         Losses and class shares of the whole batch.
@@ -135,7 +136,7 @@ def training_step(
             draws=settings.transport_draws,
             generator=targets_from,
         )
-    for name in (name for name in settings.space.names if name in named):
+    for name in named:
         before = world.gather_rows(originally.probabilities[name]).cpu()
         both = present & world.gather_rows(originally.faces.present).cpu()
         targets[name] = held_targets(before, both, confidence=settings.confidence)

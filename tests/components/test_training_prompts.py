@@ -36,6 +36,18 @@ def test_one_pass_visits_each_family_as_often_as_it_says():
     assert shares == {"occupation": 100, "style": 112, "descriptor": 100, "sport": 100}
 
 
+def test_what_a_prompt_names_is_held_if_it_is_to_be():
+    told = {"named": 1}
+    free = training_prompts(TABLE, ATTRIBUTES, told).named
+    gender = training_prompts(TABLE, ATTRIBUTES, told, ["gender"]).named
+    every = training_prompts(TABLE, ATTRIBUTES, told, ATTRIBUTES.names).named
+    assert {name for names in free.values() for name in names} == set()
+    assert {name for names in gender.values() for name in names} == {"gender"}
+    assert {name for names in every.values() for name in names} == set(ATTRIBUTES.names)
+    assert all(set(names) <= set(every[prompt]) for prompt, names in gender.items())
+    assert all(every.values())
+
+
 def test_a_prompts_own_target_is_handed_on():
     text = TABLE.loc[TABLE["split"] == "train", "prompt"].iloc[0]
     table = apply_overrides(TABLE, ATTRIBUTES, {text: {"gender": [0.8, 0.2]}})

@@ -157,6 +157,24 @@ def test_a_class_that_the_prompt_names_is_kept(
     assert freely.losses["align_gender"] != pytest.approx(result.losses["align_gender"])
 
 
+def test_a_named_class_of_an_attribute_that_is_not_aligned_is_kept_too(
+    tiny_world: TinyWorld, alone: World
+) -> None:
+    models = tiny_models(tiny_world, double=True)
+    both = tiny_settings(gradient_weights="unadjusted", confidence=0.6)
+    settings = dataclasses.replace(both, space=both.space.subset(["gender"]))
+    noise = make_noise(models, 5)
+    expected, loss = plain_gradient(models, settings, PROMPT, noise, STEPS, named=["age"])
+    result, gradient = run_step(models, settings, alone, noise, named=["age"])
+    assert_close(result.losses["total"], loss, FLOAT32)
+    assert_same_gradient(gradient, expected, GRADIENT)
+    assert set(result.shares) == set(result.used) == {"gender"}
+    assert "align_age" not in result.losses
+    freely, _ = run_step(models, settings, alone, noise)
+    assert result.losses["align"] > freely.losses["align"]
+    assert result.losses["align_gender"] == freely.losses["align_gender"]
+
+
 def test_batch_size_does_not_matter(tiny_world: TinyWorld, alone: World) -> None:
     outcomes = []
     for size in (8, 2):
