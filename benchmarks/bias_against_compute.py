@@ -3,8 +3,8 @@
 Run from the repository's root on folders that ``evenhand experiments`` wrote:
 ``python -m benchmarks.bias_against_compute runs/A runs/B``. Differences are paired by seed and
 prompt, their interval is of a bootstrap over both; seeds that only one of the two has are left
-out. Network calls are those that an image took, all iterations together; seconds are the median
-iteration's, and compare only where the same other work ran beside all of them.
+out. Network calls are those of an image and iteration with the originals stored beforehand, and of
+the whole training; the seconds of an iteration are measured by ``benchmarks.step``.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.measure import save, say
+from components.planning import calls_per_image
+from fairness_core.config import Finetune
 from fairness_core.groups import group_name
 from fairness_core.reporting import FinishedRun, find_runs, read_run
 from fairness_core.reporting.results import resampled_means
-from fairness_core.runtime import read_table
 from fairness_core.runtime.seeds import seed_for
 
 RESAMPLES = 5000
-LOG = "artifacts/finetune/log.parquet"
 
 
 def biases(run: FinishedRun, group: str) -> pd.Series:
@@ -54,16 +54,16 @@ def difference(
     return float(mean[0] - mean[1]), float(low), float(high)
 
 
-def compute(run: FinishedRun, iterations: pd.DataFrame) -> dict[str, float]:
-    """What the training took: network calls per image and in all, seconds of an iteration."""
-    training, images = run.training, run.params["finetune"]["images_per_prompt"]
-    forwards, backwards = training["network_forwards"], training["network_backwards"]
-    visited = training["iterations"] * images
+def calls(run: FinishedRun) -> dict[str, float]:
+    """Network calls of the training, per image and iteration and in all."""
+    section = Finetune.model_validate({**run.params["finetune"], "originals": "stored"})
+    chosen = section.gradient_steps or sum(section.steps) / 2
+    forwards, backwards = calls_per_image(section, chosen)
+    images = section.images_per_prompt * run.training["iterations"]
     return {
-        "forwards_per_image": forwards / visited,
-        "backwards_per_image": backwards / visited,
-        "calls": forwards + backwards,
-        "seconds": float(iterations["seconds"].median()),
+        "forwards_per_image": forwards,
+        "backwards_per_image": backwards,
+        "calls": (forwards + backwards) * images,
     }
 
 
@@ -92,20 +92,22 @@ def main() -> int:
         "folders", nargs="+", type=Path, help="of experiments; the first is the measure"
     )
     parser.add_argument("--label", action="append", default=[], help="of each, in their order")
+    parser.add_argument("--name", default="bias_against_compute", help="of the files of figures")
     arguments = parser.parse_args()
-    folders = [find_runs([folder]) for folder in arguments.folders]
-    found = [{run.seed: run for run in map(read_run, inside)} for inside in folders]
+    found = [
+        {run.seed: run for run in map(read_run, find_runs([folder]))}
+        for folder in arguments.folders
+    ]
     group = group_name(next(iter(found[0].values())).params["finetune"]["align"][:2])
     rows: dict[str, dict[str, Any]] = {}
     names = arguments.label or [folder.name for folder in arguments.folders]
-    for name, places, runs in zip(names, folders, found, strict=True):
+    for name, runs in zip(names, found, strict=True):
         row: dict[str, Any] = {
             "biases": {s: run.evaluation["aligned"][group]["bias"] for s, run in runs.items()},
             "less_the_first": difference(runs, found[0], group),
             "iterations": next(iter(runs.values())).training["iterations"],
         }
-        logs = [read_table(place / LOG) for place in places]
-        taken = pd.DataFrame(map(compute, runs.values(), logs)).mean()
+        taken = pd.DataFrame(map(calls, runs.values())).mean()
         row |= {str(key): float(value) for key, value in taken.items()}
         rows[name] = row
         mean, low, high = row["less_the_first"]
@@ -114,9 +116,9 @@ def main() -> int:
             + " ".join(f"{bias:.3f}" for bias in row["biases"].values())
             + f"; less the first {mean:+.3f} [{low:+.3f}, {high:+.3f}]; calls per image "
             f"{row['forwards_per_image']:.0f}/{row['backwards_per_image']:.0f}, "
-            f"{row['calls'] / 1000:.0f} thousand in all, {row['seconds']:.2f} s an iteration"
+            f"{row['calls'] / 1000:.0f} thousand in all"
         )
-    written = save("bias_against_compute", {"group": group, "rows": rows})
+    written = save(arguments.name, {"group": group, "rows": rows})
     draw(rows, written.with_suffix(".svg"))
     return 0
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fairness_core.config import Finetune
     from fairness_core.training.dry_run import Cost
 
-__all__ = ["Assumptions", "Plan", "kept_bytes", "plan", "register"]
+__all__ = ["Assumptions", "Plan", "calls_per_image", "kept_bytes", "plan", "register"]
 
 GIB = 2**30
 # What the driver, kernels and a fragmented allocator take beside tensors.
@@ -100,9 +100,7 @@ def plan(
         flops = passes * steps * one.sampling + chosen * one.gradient + 2 * one.decoding + one.loss
         seconds = section.iterations * section.images_per_prompt * flops
         seconds /= assumptions.tflops * 1e12 * assumptions.utilisation
-        both = 2 if section.guidance != 1 else 1
-        branches = 1 if section.guided_gradient == "text" or section.soft_tokens else both
-        calls = round(passes * both * steps) + chosen * branches, chosen * branches
+        calls = calls_per_image(section, chosen)
         bytes_ = one.weights + one.peak + (micro - 1) * slope + kept + RESERVED
         return Plan(micro, checkpointing, chosen, bytes_ / GIB, calls, seconds / 3600)
     raise ConfigError(
@@ -110,6 +108,20 @@ def plan(
         given=f"{memory / GIB:.0f} GiB; {(least + kept + RESERVED) / GIB:.1f} GiB are needed",
         do="use a larger GPU, a smaller model or finetune.precision=bfloat16",
     )
+
+
+def calls_per_image(section: Finetune, chosen: float) -> tuple[int, int]:
+    """Forward and backward calls of the network, an image and iteration; stored originals are free.
+
+    Args:
+        section: Of the parameters.
+        chosen: K, sampling steps that get a gradient.
+    """
+    passes = 1 if section.originals == "stored" else 2
+    both = 2 if section.guidance != 1 else 1
+    branches = 1 if section.guided_gradient == "text" or section.soft_tokens else both
+    backwards = round(chosen * branches)
+    return round(passes * both * sum(section.steps) / 2) + backwards, backwards
 
 
 def _gigabytes(text: str) -> float:
