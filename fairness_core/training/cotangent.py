@@ -135,7 +135,10 @@ def _region(chunk: Chunk, factors: Float[Tensor, " m"]) -> Float[Tensor, "n 1 y 
 def _realism(
     realism: Realism | None, settings: Settings, images: Float[Tensor, "n 3 y x"], chunk: Chunk
 ) -> Float[Tensor, " m"] | None:
-    """Terms of each face; None where the realism loss has no weight."""
+    """Terms of each face; None where the realism loss has no weight.
+
+    Its bank is labelled for the aligned attributes alone: one that is only held asks nothing of it.
+    """
     if settings.lambda_face == 0:
         return None
     if realism is None:
@@ -150,6 +153,6 @@ def _realism(
         chunk.seen,
         chunk.originals,
         chunk.originally,
-        chunk.targets,
+        {name: chunk.targets[name] for name in settings.space.names},
         own_face_confidence=settings.own_face_confidence,
     )

@@ -163,10 +163,12 @@ def _make_bank(folder: Path, embedder: Path) -> Path:
     return folder
 
 
-def tiny_realism(world: TinyWorld, *, double: bool = False) -> Realism:
-    """Embedder and bank of the tiny world."""
+def tiny_realism(
+    world: TinyWorld, *, double: bool = False, space: AttributeSpace = SPACE
+) -> Realism:
+    """Embedder and bank of the tiny world, the bank for targets of these attributes."""
     embedder = FaceEmbedder.load(world.face_embedder)
-    bank = FaceBank.load(world.bank, SPACE, embedder_sha256=weights_sha256(world.face_embedder))
+    bank = FaceBank.load(world.bank, space, embedder_sha256=weights_sha256(world.face_embedder))
     return Realism(embedder.double() if double else embedder, bank)
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from torch import Tensor
@@ -7,6 +9,7 @@ from torch import Tensor
 from fairness_core.embeddings import FaceBank
 from fairness_core.errors import ConfigError
 from fairness_core.faces import align_five_points
+from fairness_core.runtime.distributed import World
 from fairness_core.training.cotangent import loss_gradient
 from fairness_core.training.perceive import Perceived
 from fairness_core.training.realism import Realism, realism_terms
@@ -20,6 +23,7 @@ from tests.helpers.tiny_world import (
     tiny_realism,
     tiny_settings,
 )
+from tests.training.steps import make_noise, run_step
 
 SIZE = 24
 
@@ -142,9 +146,7 @@ def test_the_loss_holds_the_face_term(tiny_world: TinyWorld) -> None:
     )  # fmt: skip
 
     def loss(lambda_face: float, with_bank: bool) -> tuple[Tensor, dict[str, float]]:
-        from dataclasses import replace
-
-        parts = replace(models, realism=tiny_realism(tiny_world) if with_bank else None)
+        parts = dataclasses.replace(models, realism=tiny_realism(tiny_world) if with_bank else None)
         return loss_gradient(
             parts,
             tiny_settings(lambda_face=lambda_face, faces="all", batch_size=1),
@@ -167,6 +169,20 @@ def test_the_loss_holds_the_face_term(tiny_world: TinyWorld) -> None:
     assert (pulled - plain).abs().max() > 0
     with pytest.raises(ConfigError, match="neither embedder nor bank"):
         loss(0.5, False)
+
+
+def test_an_attribute_that_is_only_held_asks_nothing_of_the_bank(
+    tiny_world: TinyWorld, alone: World
+) -> None:
+    gender = SPACE.subset(["gender"])
+    models = dataclasses.replace(
+        tiny_models(tiny_world), realism=tiny_realism(tiny_world, space=gender)
+    )
+    settings = tiny_settings(space=gender, lambda_face=0.5, own_face_confidence=0.6)
+    noise = make_noise(models, 4)
+    free, _ = run_step(models, settings, alone, noise)
+    held, _ = run_step(models, settings, alone, noise, named=["age"])
+    assert held.losses["face"] == free.losses["face"] > 0
 
 
 def test_the_bank_is_of_the_tiny_world(realism: Realism) -> None:
