@@ -12,14 +12,11 @@ import sys
 from pathlib import Path
 
 from benchmarks.measure import MIB, peak_bytes, save, say
-from benchmarks.portraits import PROMPT, portraits
+from benchmarks.portraits import PROMPT, iterate, portraits
 from components.planning import kept_bytes
-from components.shapes import configuration, costs
+from components.shapes import costs
 from fairness_core.config import Params, load
-from fairness_core.diffusion import trainable
-from fairness_core.runtime.distributed import World
-from fairness_core.runtime.seeds import generator, image_noise
-from fairness_core.training import training_step
+from fairness_core.runtime.seeds import image_noise
 
 CASES: dict[str, tuple[str, ...]] = {
     "default": (),
@@ -37,31 +34,18 @@ STEPS = 2  # they cost kilobytes each
 def planned(params: Params) -> float:
     """Bytes above the weights that the plan expects."""
     section = params.finetune
-    shape = configuration(params.section("models"), "unet")
-    assert shape is not None  # the default run's models are in the package
-    kept = section.images_per_prompt * kept_bytes(shape["sample_size"], STEPS)
-    return costs(params)(section.batch_size, section.checkpointing).peak + kept
+    peak = costs(params)(section.batch_size, section.checkpointing).peak
+    return peak + kept_bytes(params, STEPS)
 
 
 def measured(folder: Path, changes: list[str]) -> int:
     """Bytes above the weights that an iteration takes."""
     params, models, settings, _ = portraits(folder, changes)
-    n, stack = params.finetune.images_per_prompt, models.stack
-    noise = image_noise("benchmark", [PROMPT] * n, list(range(n)), stack.latent_shape)
+    n, shape = params.finetune.images_per_prompt, models.stack.latent_shape
+    noise = image_noise("benchmark", [PROMPT] * n, list(range(n)), shape)
 
     def run() -> None:
-        for parameter in trainable(stack).values():
-            parameter.grad = None
-        training_step(
-            models,
-            settings,
-            World("cpu"),
-            prompt=PROMPT,
-            noise=noise,
-            steps=STEPS,
-            targets_from=generator("targets"),
-            steps_from=generator("steps"),
-        )
+        iterate(models, settings, noise, steps=STEPS)
 
     run()
     return peak_bytes(run)

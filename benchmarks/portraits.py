@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 # Read once, when the libraries are imported.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -17,10 +18,42 @@ from components.finetune.assemble import assemble
 from components.step import Settings as RunSettings
 from fairness_core.classifiers import build
 from fairness_core.config import Params, load
+from fairness_core.diffusion import trainable
 from fairness_core.runtime.distributed import World
-from fairness_core.training import Models, Schedule, Settings
+from fairness_core.runtime.seeds import generator
+from fairness_core.training import Models, Schedule, Settings, training_step
 
 PROMPT = "a portrait of a nurse"
+
+
+def clear_gradient(models: Models) -> None:
+    """Forget the adapters' gradient."""
+    for parameter in trainable(models.stack).values():
+        parameter.grad = None
+
+
+def iterate(
+    models: Models,
+    settings: Settings,
+    noise: Tensor,
+    *,
+    steps: int,
+    prompt: str = PROMPT,
+    originals: Tensor | None = None,
+) -> None:
+    """One iteration's gradient, the adapters' own afterwards; the same draws at every call."""
+    clear_gradient(models)
+    training_step(
+        models,
+        settings,
+        World("cpu"),
+        prompt=prompt,
+        noise=noise,
+        steps=steps,
+        targets_from=generator("targets", prompt),
+        steps_from=generator("steps"),
+        originals=originals,
+    )
 
 
 def portraits(

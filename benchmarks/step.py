@@ -17,12 +17,10 @@ from typing import Any
 import torch
 
 from benchmarks.measure import MIB, in_turns, peak_bytes, save, say
-from benchmarks.portraits import PROMPT, portraits
+from benchmarks.portraits import PROMPT, clear_gradient, iterate, portraits
 from benchmarks.reference_step import counted, reference_step
-from fairness_core.diffusion import trainable
-from fairness_core.runtime.distributed import World
 from fairness_core.runtime.seeds import generator, image_noise
-from fairness_core.training import original_latents, training_step
+from fairness_core.training import original_latents
 
 
 def main() -> int:
@@ -40,36 +38,24 @@ def main() -> int:
     n, steps = arguments.images, arguments.steps
     changes = [*arguments.set, f"run.threads={arguments.threads}", f"finetune.batch_size={n}"]
     _, models, settings, _ = portraits(arguments.artifacts, changes)
-    stack, world = models.stack, World("cpu")
+    stack = models.stack
     noise = image_noise("benchmark", [PROMPT] * n, list(range(n)), stack.latent_shape)
     told = {"steps": steps, "guidance": settings.guidance, "batch_size": n}
     kept = original_latents(stack, PROMPT, noise, **told)
     common: dict[str, Any] = {"prompt": PROMPT, "noise": noise, "steps": steps}
 
-    def clear() -> None:
-        for parameter in trainable(stack).values():
-            parameter.grad = None
-
     def reference(checkpoint: bool) -> Callable[[], object]:
         def run() -> None:
-            clear()
-            draws = generator("targets")
+            clear_gradient(models)
+            draws = generator("targets", PROMPT)
             reference_step(models, settings, **common, targets_from=draws, checkpoint=checkpoint)
 
         return run
 
     def ours(stored: bool = False, **how: Any) -> Callable[[], object]:
         def run() -> None:
-            clear()
-            training_step(
-                models,
-                dataclasses.replace(settings, **how),
-                world,
-                **common,
-                targets_from=generator("targets"),
-                steps_from=generator("steps"),
-                originals=kept if stored else None,
-            )
+            changed = dataclasses.replace(settings, **how)
+            iterate(models, changed, noise, steps=steps, originals=kept if stored else None)
 
         return run
 

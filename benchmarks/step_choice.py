@@ -23,12 +23,11 @@ from torch import Tensor
 
 import fairness_core.training.step as step_module
 from benchmarks.measure import save, say
-from benchmarks.portraits import portraits
+from benchmarks.portraits import iterate, portraits
 from fairness_core.diffusion import load_adapter_state, trainable
 from fairness_core.portraits.world import catalog
-from fairness_core.runtime.distributed import World
-from fairness_core.runtime.seeds import generator, image_noise
-from fairness_core.training import Models, Settings, original_latents, training_step
+from fairness_core.runtime.seeds import image_noise
+from fairness_core.training import Models, Settings, original_latents
 
 
 @contextmanager
@@ -48,14 +47,8 @@ def step_gradients(
     kept = original_latents(stack, prompt, noise, **told)
     rows = []
     for t in range(steps):
-        for parameter in trainable(stack).values():
-            parameter.grad = None
         with only_step(t):
-            training_step(
-                models, settings, World("cpu"), prompt=prompt, noise=noise, steps=steps,
-                targets_from=generator("targets", prompt), steps_from=generator("steps"),
-                originals=kept,
-            )  # fmt: skip
+            iterate(models, settings, noise, steps=steps, prompt=prompt, originals=kept)
         gradients = [p.grad for p in trainable(stack).values() if p.grad is not None]
         rows.append(torch.cat([one.flatten() for one in gradients]).double())
     return torch.stack(rows)

@@ -13,7 +13,7 @@ import typer
 from fairness_core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from fairness_core.config import Finetune
+    from fairness_core.config import Finetune, Params
     from fairness_core.training.dry_run import Cost
 
 __all__ = ["Assumptions", "Plan", "calls_per_image", "kept_bytes", "plan", "register"]
@@ -96,8 +96,12 @@ def plan(
         micro = min(fits, section.images_per_prompt)
         steps = sum(section.steps) / 2
         chosen = section.gradient_steps or min(FEW_STEPS, section.steps[0])
-        passes = 1 if section.originals == "stored" else 2
-        flops = passes * steps * one.sampling + chosen * one.gradient + 2 * one.decoding + one.loss
+        flops = (
+            _passes(section) * steps * one.sampling
+            + chosen * one.gradient
+            + 2 * one.decoding
+            + one.loss
+        )
         seconds = section.iterations * section.images_per_prompt * flops
         seconds /= assumptions.tflops * 1e12 * assumptions.utilisation
         calls = calls_per_image(section, chosen)
@@ -117,11 +121,15 @@ def calls_per_image(section: Finetune, chosen: float) -> tuple[int, int]:
         section: Of the parameters.
         chosen: K, sampling steps that get a gradient.
     """
-    passes = 1 if section.originals == "stored" else 2
     both = 2 if section.guidance != 1 else 1
     branches = 1 if section.guided_gradient == "text" or section.soft_tokens else both
     backwards = round(chosen * branches)
-    return round(passes * both * sum(section.steps) / 2) + backwards, backwards
+    return round(_passes(section) * both * sum(section.steps) / 2) + backwards, backwards
+
+
+def _passes(section: Finetune) -> int:
+    """Samplings of an image in an iteration."""
+    return 1 if section.originals == "stored" else 2
 
 
 def _gigabytes(text: str) -> float:
@@ -146,7 +154,7 @@ def show(
     folder: Annotated[Path, typer.Option(help="Folder of presets.")] = Path("presets"),
 ) -> None:
     """Say what fits on a GPU, and hours, money and CO2e of a finetuning."""
-    from components.shapes import PUBLISHED, configuration, costs, missing
+    from components.shapes import costs, missing
     from components.step import prepare_libraries
     from fairness_core.config import find_preset, load, load_preset
 
@@ -154,10 +162,9 @@ def show(
     found = load_preset(params, find_preset(folder, preset), words) if preset else None
     loaded = found or load(params, words)
     prepare_libraries(loaded)
-    section, models = loaded.finetune, loaded.section("models")
+    section = loaded.finetune
     told = Assumptions(tflops, utilisation, price, watts, carbon)
-    side = (configuration(models, "unet") or PUBLISHED["unet"])["sample_size"]
-    kept = section.images_per_prompt * kept_bytes(side, section.steps[1])
+    kept = kept_bytes(loaded, section.steps[1])
     chosen = plan(section, costs(loaded), _gigabytes(gpu), told, kept=kept)
     for line in _lines(chosen, gpu, section, told):
         typer.echo(line)
@@ -165,9 +172,14 @@ def show(
         typer.echo(f"Assumed: {name} has the published model's shapes, its folder is not there")
 
 
-def kept_bytes(side: int, steps: int) -> float:
-    """Bytes of an image through an iteration: its latents at each step, itself, its original."""
-    return 4.0 * ((steps + 2) * 4 * side**2 + 2 * 3 * (8 * side) ** 2)
+def kept_bytes(params: Params, steps: int) -> float:
+    """Bytes through an iteration: of each image its latents at each step, itself, its original."""
+    from components.shapes import PUBLISHED, configuration
+
+    found = configuration(params.section("models"), "unet") or PUBLISHED["unet"]
+    side = found["sample_size"]
+    image = 4.0 * ((steps + 2) * 4 * side**2 + 2 * 3 * (8 * side) ** 2)
+    return params.finetune.images_per_prompt * image
 
 
 def _lines(chosen: Plan, gpu: str, section: Finetune, told: Assumptions) -> list[str]:

@@ -91,11 +91,17 @@ def configuration(models: Mapping[str, Any], name: str) -> dict[str, Any] | None
 def missing(params: Params) -> list[str]:
     """Keys of the models whose folders are not there."""
     names = {"base": "unet", "image_text": "image_text", "image_self": "image_self"}
-    models, told = params.section("models"), params.section("calibrate_classifier")
+    models = params.section("models")
     found = [f"models.{key}" for key, name in names.items() if configuration(models, name) is None]
-    ready = told["train_network"] if isinstance(told["train_network"], dict) else {}
-    gone = (name for name, folder in ready.items() if not Path(folder).is_dir())
+    gone = (name for name, folder in _ready(params).items() if folder is None)
     return found + [f"calibrate_classifier.train_network.{name}" for name in gone]
+
+
+def _ready(params: Params) -> dict[str, Path | None]:
+    """Folders of ready classifiers by attribute, None where one is gone; empty: one is fitted."""
+    given = params.section("calibrate_classifier")["train_network"]
+    folders = given if isinstance(given, dict) else {}
+    return {name: Path(place) if Path(place).is_dir() else None for name, place in folders.items()}
 
 
 def networks_of(params: Params, checkpointing: bool) -> Networks:
@@ -159,21 +165,21 @@ def _faces(params: Params) -> list[tuple[Any, Callable[[Tensor], Tensor], int]]:
         network.eval().requires_grad_(False)
         return network, lambda x: network(pixel_values=x).logits, side
 
-    told, found = params.section("calibrate_classifier"), []
-    kinds = told["train_network"]
+    def fitted(kind: str, side: int) -> tuple[Any, Callable[[Tensor], Tensor], int]:
+        return classified(untrained(kind, params.attribute_space, side), side)
+
+    def made(folder: Path | None) -> tuple[Any, Callable[[Tensor], Tensor], int]:
+        if folder is None:
+            return fitted("mobilenet_v3_large", PHOTO)
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        network = AutoModelForImageClassification.from_config(config)
+        return classified(network, InputFormat.read(folder).size)
+
+    told = params.section("calibrate_classifier")
     with no_init_weights():
-        if isinstance(kinds, str):
-            network = untrained(kinds, params.attribute_space, told["size"])
-            found.append(classified(network, told["size"]))
-        else:
-            for folder in map(Path, kinds.values()):
-                if not folder.is_dir():
-                    network = untrained("mobilenet_v3_large", params.attribute_space, PHOTO)
-                    found.append(classified(network, PHOTO))
-                    continue
-                config = AutoConfig.from_pretrained(folder, local_files_only=True)
-                network = AutoModelForImageClassification.from_config(config)
-                found.append(classified(network, InputFormat.read(folder).size))
+        found = [made(folder) for folder in _ready(params).values()]
+        if not found:
+            found = [fitted(told["train_network"], told["size"])]
         if params.finetune.lambda_face > 0:
             embedder = FaceEmbedder().eval().requires_grad_(False)
             found.append((embedder, embedder.embed, FACE_SIZE))
