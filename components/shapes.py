@@ -93,6 +93,8 @@ def missing(params: Params) -> list[str]:
     names = {"base": "unet", "image_text": "image_text", "image_self": "image_self"}
     models = params.section("models")
     found = [f"models.{key}" for key, name in names.items() if configuration(models, name) is None]
+    if params.finetune.lambda_face > 0 and _embedder(params) is None:
+        found.append("models.face_embedder (IResNet-50)")
     gone = (name for name, folder in _ready(params).items() if folder is None)
     return found + [f"calibrate_classifier.train_network.{name}" for name in gone]
 
@@ -102,6 +104,14 @@ def _ready(params: Params) -> dict[str, Path | None]:
     given = params.section("calibrate_classifier")["train_network"]
     folders = given if isinstance(given, dict) else {}
     return {name: Path(place) if Path(place).is_dir() else None for name, place in folders.items()}
+
+
+def _embedder(params: Params) -> Path | None:
+    """Where the realism loss's embedder lies; None where it is not there."""
+    from fairness_core.portraits.models import PREFIX, resolve
+
+    name = params.models.face_embedder
+    return resolve(name) if name.startswith(PREFIX) or Path(name).exists() else None
 
 
 def networks_of(params: Params, checkpointing: bool) -> Networks:
@@ -159,7 +169,7 @@ def _faces(params: Params) -> list[tuple[Any, Callable[[Tensor], Tensor], int]]:
     from transformers.initialization import no_init_weights
 
     from fairness_core.classifiers import InputFormat, untrained
-    from fairness_core.embeddings import FACE_SIZE, FaceEmbedder
+    from fairness_core.embeddings import FACE_SIZE, untrained_face_embedder
 
     def classified(network: Any, side: int) -> tuple[Any, Callable[[Tensor], Tensor], int]:
         network.eval().requires_grad_(False)
@@ -181,7 +191,7 @@ def _faces(params: Params) -> list[tuple[Any, Callable[[Tensor], Tensor], int]]:
         if not found:
             found = [fitted(told["train_network"], told["size"])]
         if params.finetune.lambda_face > 0:
-            embedder = FaceEmbedder().eval().requires_grad_(False)
+            embedder = untrained_face_embedder(_embedder(params))
             found.append((embedder, embedder.embed, FACE_SIZE))
     return found
 

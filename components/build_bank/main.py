@@ -50,7 +50,7 @@ def run(
     """
     from components.build_bank.sources import open_source
     from fairness_core.attributes import AttributeSpace
-    from fairness_core.embeddings import FaceEmbedder, weights_sha256, write_bank
+    from fairness_core.embeddings import load_face_embedder, weights_sha256, write_bank
     from fairness_core.portraits.models import resolve
     from fairness_core.runtime import atomic_folder, write_manifest
     from fairness_core.training import embed_faces
@@ -58,7 +58,7 @@ def run(
     with open_step(STEP, settings, {"source": source, "images": images}) as step:
         space = AttributeSpace.from_mapping(attributes)
         place = resolve(models["face_embedder"])
-        embedder = FaceEmbedder.load(place, device=step.device)
+        embedder = load_face_embedder(place, device=step.device)
         given = open_source(source, images, space, settings.seed)
         found = embed_faces(
             given.pictures,

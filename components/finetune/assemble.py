@@ -20,9 +20,9 @@ from fairness_core.config import Finetune
 from fairness_core.diffusion import DiffusionStack, LoraSpec, add_lora, add_soft_tokens
 from fairness_core.embeddings import (
     FaceBank,
-    FaceEmbedder,
     ImageSelfEncoder,
     ImageTextEncoder,
+    load_face_embedder,
     weights_sha256,
 )
 from fairness_core.portraits.models import resolve
@@ -157,7 +157,7 @@ def load_realism(
     verify(bank, kind="face-bank")
     place = resolve(models["face_embedder"])
     return Realism(
-        FaceEmbedder.load(place, device=device),
+        load_face_embedder(place, device=device),
         FaceBank.load(
             bank,
             space.subset(section.align),
@@ -203,6 +203,8 @@ def fingerprint(
 @cache
 def _content(folder: Path) -> dict[str, str]:
     """SHA-256 of every file of a model folder that loading can read, by its path inside."""
+    if folder.is_file():
+        return {folder.name: sha256_file(folder)}
     return {
         path.relative_to(folder).as_posix(): sha256_file(path)
         for path in sorted(folder.rglob("*"))

@@ -15,8 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fairness_core.attributes import AttributeSpace
-from fairness_core.embeddings.face_identity import WEIGHTS
-from fairness_core.embeddings.model_folder import require_file
+from fairness_core.embeddings.face_pack import weights_file
 from fairness_core.errors import ArtifactError
 from fairness_core.types import Targets
 
@@ -149,12 +148,12 @@ class FaceBank:
 
 
 def weights_sha256(folder: str | Path) -> str:
-    """SHA-256 of the weight file of a ``FaceEmbedder`` folder: names the embedder in a bank.
+    """SHA-256 of a face embedder's file of weights (``weights_file``): names it in a bank.
 
     Raises:
         ModelError: There is no such file.
     """
-    with require_file(Path(folder) / WEIGHTS).open("rb") as file:
+    with weights_file(folder).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

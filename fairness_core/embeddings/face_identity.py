@@ -5,21 +5,19 @@ from __future__ import annotations
 import json
 import warnings
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from fairness_core.embeddings.face_network import FACE_SIZE, FaceNetwork
 from fairness_core.embeddings.model_folder import LOAD_ERRORS, read_json, require_file
 from fairness_core.errors import ModelError
 
-__all__ = ["FACE_SIZE", "FaceEmbedder", "export_onnx", "onnx_twin_gap"]
+__all__ = ["CONFIG", "KIND", "WEIGHTS", "FaceEmbedder", "export_onnx"]
 
-FACE_SIZE = 112
 GROUPS = 4
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 KIND = "evenhand-face-embedder"
@@ -41,8 +39,8 @@ class _Stage(nn.Module):
         return F.relu(x + self.residual_norm(self.residual(x)))
 
 
-class FaceEmbedder(nn.Module):
-    """emb(.) of the realism loss (method, §2): small, residual, no statistics of the batch.
+class FaceEmbedder(FaceNetwork):
+    """The embedder of drawn faces: small, residual, no statistics of the batch.
 
     A stem of stride 4, two stages of stride 2, and a 7x7 depthwise read-out of the last map, which
     sees every place of an aligned face with weights of its own.
@@ -74,18 +72,6 @@ class FaceEmbedder(nn.Module):
         unit: Tensor = x / x.norm(dim=1, keepdim=True)
         return unit
 
-    def embed(self, faces: Float[Tensor, "n 3 112 112"]) -> Float[Tensor, "n d"]:
-        """Compute unit vectors, flip-averaged, differentiably.
-
-        The mean of the unit vectors of the face and of its mirror image, made unit length again
-        (where the paper's authors normalise is not confirmed).
-
-        Args:
-            faces: Aligned by the five points, RGB in [-1, 1].
-        """
-        faces = faces.to(self.stem.weight)
-        return F.normalize(self(faces) + self(faces.flip(-1)), dim=-1)
-
     @classmethod
     def build(
         cls, generator: torch.Generator, *, width: int = 24, dimensions: int = 128
@@ -95,6 +81,25 @@ class FaceEmbedder(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return cls(width, dimensions)
+
+    @classmethod
+    def untrained(cls, folder: Path) -> FaceEmbedder:
+        """Make an untrained network of the sizes that the folder's ``config.json`` states.
+
+        Raises:
+            ModelError: The file is missing, damaged or of another kind.
+        """
+        config = read_json(folder / CONFIG)
+        if config.get("kind") != KIND:
+            raise ModelError(
+                "The folder is not a face embedder of this project",
+                given=folder,
+                do="give a folder that FaceEmbedder.save wrote",
+            )
+        try:
+            return cls(config["width"], config["dimensions"])
+        except LOAD_ERRORS as error:
+            raise _unloadable(folder / CONFIG, error) from error
 
     @classmethod
     def load(cls, folder: str | Path, *, device: str | torch.device = "cpu") -> FaceEmbedder:
@@ -108,25 +113,14 @@ class FaceEmbedder(nn.Module):
             ModelError: A file is missing, damaged or of another kind.
         """
         folder = Path(folder)
-        config = read_json(folder / CONFIG)
-        if config.get("kind") != KIND:
-            raise ModelError(
-                "The folder is not a face embedder of this project",
-                given=folder,
-                do="give a folder that FaceEmbedder.save wrote",
-            )
+        with torch.device("meta"):
+            model = cls.untrained(folder)
         path = require_file(folder / WEIGHTS)
         try:
-            with torch.device("meta"):
-                model = cls(config["width"], config["dimensions"])
             weights = {name: value.float() for name, value in load_file(path).items()}
             model.load_state_dict(weights, assign=True)
         except LOAD_ERRORS as error:
-            raise ModelError(
-                f"Could not load the face embedder ({type(error).__name__}: {str(error)[:300]})",
-                given=path,
-                do="fetch the model again",
-            ) from error
+            raise _unloadable(path, error) from error
         return model.to(device).eval().requires_grad_(False)
 
     def save(self, folder: str | Path, *, dtype: torch.dtype = torch.float32) -> Path:
@@ -146,6 +140,14 @@ class FaceEmbedder(nn.Module):
         weights = {n: v.detach().to(dtype).contiguous() for n, v in self.state_dict().items()}
         save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
         return folder
+
+
+def _unloadable(path: Path, error: Exception) -> ModelError:
+    return ModelError(
+        f"Could not load the face embedder ({type(error).__name__}: {str(error)[:300]})",
+        given=path,
+        do="fetch the model again",
+    )
 
 
 def export_onnx(embedder: FaceEmbedder, path: str | Path) -> Path:
@@ -179,68 +181,3 @@ def export_onnx(embedder: FaceEmbedder, path: str | Path) -> Path:
             dynamo=False,
         )
     return path
-
-
-@torch.no_grad()
-def onnx_twin_gap(
-    folder: str | Path, onnx_path: str | Path, faces: Float[Tensor, "n 3 112 112"]
-) -> float:
-    """Compute how far the ONNX twin's vectors are from the torch weights', largest entry.
-
-    The twin runs in insightface's own ``ArcFaceONNX`` on 8-bit BGR pictures, so a wrong order of
-    channels or a wrong normalisation shows as well as wrong weights.
-
-    Args:
-        folder: What ``FaceEmbedder.load`` reads.
-        onnx_path: What ``export_onnx`` wrote.
-        faces: Aligned faces in [-1, 1]; rounded to 8 bits for both.
-
-    Returns:
-        Largest absolute difference of flip-averaged unit vectors; about 1e-6 for twins.
-
-    Raises:
-        ModelError: A file is missing or damaged, insightface is not installed, or it does not take
-            the file for a face embedder.
-    """
-    embedder = FaceEmbedder.load(folder)
-    pixels = ((faces.cpu() + 1) * 127.5).round().clamp(0, 255)
-    bgr = pixels.to(torch.uint8).permute(0, 2, 3, 1).flip(-1).contiguous().numpy()
-    twin = _insightface_model(require_file(Path(onnx_path)))
-    both = [twin.get_feat(list(view)) for view in (bgr, np.ascontiguousarray(bgr[:, :, ::-1]))]
-    theirs = F.normalize(torch.from_numpy(both[0] + both[1]), dim=-1)
-    return float((embedder.embed(pixels / 127.5 - 1) - theirs).abs().max())
-
-
-def _insightface_model(path: Path) -> Any:
-    try:
-        import onnxruntime
-        from insightface import model_zoo
-        from onnxruntime.capi import onnxruntime_pybind11_state as states
-    except ImportError as error:
-        raise ModelError(
-            "Checking an ONNX face embedder needs insightface",
-            do="install the extra: pip install 'evenhand[faces]'",
-        ) from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.inter_op_num_threads = 1
-    # onnxruntime's errors have no base of their own.
-    own = [e for e in vars(states).values() if isinstance(e, type) and issubclass(e, Exception)]
-    problems: tuple[type[Exception], ...] = (*own, RuntimeError, ValueError)
-    try:
-        found = model_zoo.get_model(
-            str(path.resolve()), providers=["CPUExecutionProvider"], sess_options=options
-        )
-    except problems as error:
-        raise ModelError(
-            f"Could not load the ONNX face embedder ({type(error).__name__}: {str(error)[:300]})",
-            given=path,
-            do="export it again",
-        ) from error
-    if getattr(found, "taskname", None) != "recognition" or len(found.output_names) != 1:
-        raise ModelError(
-            "insightface does not take the file for a face embedder",
-            given=path,
-            do="export it with export_onnx: one 112x112 input, one output",
-        )
-    return found

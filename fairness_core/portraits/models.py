@@ -16,12 +16,12 @@ PREFIX = "portraits:"
 
 
 def resolve(name: str) -> Path:
-    """Folder of a model; a shipped one is checked against its manifest's sha256.
+    """Folder or file of a model; a shipped one is checked against its manifest's sha256.
 
     Args:
-        name: ``portraits:NAME``, ``portraits:NAME/FOLDER`` inside it, a path, or
-            ``ORG/NAME@REVISION`` of the hub (see ``fetch``); a folder that is there counts before
-            the hub.
+        name: ``portraits:NAME``, ``portraits:NAME/FOLDER`` inside it, a path (a
+            folder, or a face embedder's ``.onnx`` file), or ``ORG/NAME@REVISION`` of the hub (see
+            ``fetch``); a folder that is there counts before the hub.
 
     Raises:
         ModelError: No such shipped model or folder; or a hub's model that cannot be had.
@@ -42,7 +42,7 @@ def resolve(name: str) -> Path:
 
 
 def _existing(folder: Path, name: str) -> Path:
-    if not folder.is_dir():
+    if not folder.is_dir() and not (folder.suffix == ".onnx" and folder.is_file()):
         raise ModelError(
             "A model folder does not exist",
             given=name,

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fairness_core.attributes import AttributeSpace
-from fairness_core.embeddings import FACE_SIZE, FaceEmbedder
+from fairness_core.embeddings import FACE_SIZE, FaceNetwork
 from fairness_core.errors import FaceError
 from fairness_core.faces import FaceDetector, align_five_points
 from fairness_core.types import LabelledImage
@@ -39,7 +39,7 @@ def embed_faces(
     pictures: Iterable[LabelledImage],
     space: AttributeSpace,
     detector: FaceDetector,
-    embedder: FaceEmbedder,
+    embedder: FaceNetwork,
     *,
     batch_size: int,
 ) -> EmbeddedFaces:
@@ -56,7 +56,7 @@ def embed_faces(
         FaceError: No picture has a face.
     """
     vectors, rows, missed = [], [], 0
-    device = embedder.stem.weight.device
+    device = embedder.device
     for batch in _batches(pictures, batch_size):
         images = torch.stack([picture.image for picture in batch])
         faces = detector.detect(images)

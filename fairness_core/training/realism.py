@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fairness_core.alignment import take_rows
-from fairness_core.embeddings import FACE_SIZE, FaceBank, FaceEmbedder
+from fairness_core.embeddings import FACE_SIZE, FaceBank, FaceNetwork
 from fairness_core.faces import align_five_points
 from fairness_core.losses import face_realism, own_faces
 from fairness_core.training.perceive import Perceived
@@ -23,7 +23,7 @@ __all__ = ["Realism", "realism_terms"]
 class Realism:
     """What the realism loss looks through: an embedder and a bank made with it."""
 
-    embedder: FaceEmbedder
+    embedder: FaceNetwork
     bank: FaceBank
 
 
@@ -79,7 +79,7 @@ def realism_terms(
 
 
 def _embed(
-    embedder: FaceEmbedder, images: Float[Tensor, "n 3 h w"], faces: Perceived
+    embedder: FaceNetwork, images: Float[Tensor, "n 3 h w"], faces: Perceived
 ) -> Float[Tensor, "m d"]:
     """Unit vectors of the aligned faces, all of which are present."""
     aligned = align_five_points(

@@ -7,13 +7,14 @@ import torch
 import yaml
 
 from components.build_bank.main import main
-from components.finetune.assemble import load_realism
+from components.finetune.assemble import _content, load_realism
 from fairness_core.attributes import AttributeSpace
 from fairness_core.config import load
 from fairness_core.embeddings import FaceEmbedder, weights_sha256
 from fairness_core.errors import ArtifactError
 from fairness_core.portraits.models import resolve
 from fairness_core.runtime import read_table, verify
+from tests.embeddings.tiny_packs import make_pack
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +64,33 @@ def test_finetuning_reads_it_only_where_it_has_a_weight(bank, params, tmp_path):
     other = FaceEmbedder.build(torch.Generator().manual_seed(1), width=8).save(tmp_path / "other")
     with pytest.raises(ArtifactError, match="another face embedder"):
         load_realism(values.finetune, models | {"face_embedder": str(other)}, space, bank, device)
+
+
+def test_a_bank_made_with_a_pack_s_embedder(params, tmp_path):
+    """Accepted with that pack alone, by its recognition model; the run's fingerprint knows it."""
+    pack, other = make_pack(tmp_path / "buffalo_l"), make_pack(tmp_path / "other", seed=1)
+    out = tmp_path / "bank"
+    change = f"models.face_embedder={pack}"
+    assert main(["--params", str(params), "--set", change, "--out", str(out)]) == 0
+    values = load(params, [change, "finetune.lambda_face=0.1"])
+    space = AttributeSpace.from_mapping(values.section("attributes"))
+    models, device = values.section("models"), torch.device("cpu")
+
+    def realism(place):
+        told = models | {"face_embedder": str(place)}
+        return load_realism(values.finetune, told, space, out, device)
+
+    found = realism(pack)
+    assert found.bank.vectors.shape[1] == 16
+    faces = torch.zeros(1, 3, 112, 112, requires_grad=True)
+    (gradient,) = torch.autograd.grad(found.embedder.embed(faces).sum(), faces)
+    assert gradient.abs().max() > 0
+    recognition = pack / "w600k_r50.onnx"
+    assert torch.equal(realism(recognition).bank.vectors, found.bank.vectors)
+    assert set(_content(recognition)) < set(_content(pack))
+    for wrong in (other, resolve("portraits:faces/embedder")):
+        with pytest.raises(ArtifactError, match="another face embedder"):
+            realism(wrong)
 
 
 @pytest.mark.parametrize(

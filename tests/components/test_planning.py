@@ -12,9 +12,10 @@ from benchmarks.measure import peak_bytes
 from benchmarks.planned_memory import measured, planned
 from components.planning import GIB, Assumptions, plan
 from components.shapes import costs, missing
-from fairness_core.config import Finetune, load
+from fairness_core.config import Finetune, Params, load
 from fairness_core.errors import ConfigError
 from fairness_core.training.dry_run import Cost, Peak, without_contents
+from tests.embeddings.tiny_packs import make_pack
 
 
 def section(repository: Path, *changes: str) -> Finetune:
@@ -108,6 +109,22 @@ def test_what_the_realism_loss_looks_through_takes_memory(repository: Path) -> N
         return costs(load(repository / "params.yaml", list(changes)))(2, False).peak
 
     assert peak("finetune.lambda_face=1") > 1.1 * peak()
+
+
+def test_a_pack_s_embedder_is_planned_with_its_own_shapes(repository: Path, tmp_path: Path) -> None:
+    """One that is not there counts as an IResNet-50, which is said."""
+
+    def told(place: Path | str) -> Params:
+        words = [f"models.face_embedder={place}", "finetune.lambda_face=1"]
+        return load(repository / "params.yaml", words)
+
+    there, gone = told(make_pack(tmp_path / "buffalo_l")), told("no/buffalo_l")
+    assert missing(there) == []
+    assert missing(gone) == ["models.face_embedder (IResNet-50)"]
+    assert missing(load(repository / "params.yaml", ["models.face_embedder=no/x"])) == []
+    # 43.6 million weights of 4 bytes; the tiny pack has fewer than 100,000.
+    weights = costs(gone)(1, False).weights - costs(there)(1, False).weights
+    assert weights == pytest.approx(4 * 43.6e6, rel=0.01)
 
 
 def test_what_stands_for_ready_classifiers_that_are_not_there_is_named(repository: Path) -> None:

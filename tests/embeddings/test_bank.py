@@ -157,5 +157,6 @@ def test_an_embedder_is_named_by_its_weights(tmp_path):
         for seed in (1, 2)
     )
     assert weights_sha256(one) != weights_sha256(other)
+    (one / "model.safetensors").unlink()
     with pytest.raises(ModelError, match=r"has no model\.safetensors"):
-        weights_sha256(tmp_path)
+        weights_sha256(one)

@@ -85,32 +85,34 @@ def test_half_precision_storage_computes_in_float32(embedder, faces, tmp_path):
 
 
 def test_the_onnx_twin_gives_the_same_vectors_inside_insightface(exported, faces):
-    assert onnx_twin_gap(*exported, faces) < TWIN
+    folder, path = exported
+    assert onnx_twin_gap(FaceEmbedder.load(folder), path, faces) < TWIN
 
 
 def test_other_weights_and_swapped_channels_show_as_a_gap(exported, embedder, faces, tmp_path):
     folder, _ = exported
+    loaded = FaceEmbedder.load(folder)
     other = FaceEmbedder.build(torch.Generator().manual_seed(5), width=8, dimensions=16)
-    assert onnx_twin_gap(folder, export_onnx(other, tmp_path / "other.onnx"), faces) > 0.05
+    assert onnx_twin_gap(loaded, export_onnx(other, tmp_path / "other.onnx"), faces) > 0.05
     swapped = FaceEmbedder.load(folder)
     swapped.stem.weight.copy_(swapped.stem.weight.flip(1))
-    assert onnx_twin_gap(folder, export_onnx(swapped, tmp_path / "bgr.onnx"), faces) > 0.005
+    assert onnx_twin_gap(loaded, export_onnx(swapped, tmp_path / "bgr.onnx"), faces) > 0.005
 
 
-def test_a_file_that_is_no_embedder_is_refused(exported, faces, tmp_path):
+def test_a_file_that_is_no_embedder_is_refused(embedder, faces, tmp_path):
     from tests.faces.tiny_detector import bright_cells, write_detector
 
     detector = write_detector(tmp_path / "det.onnx", bright_cells())
     with pytest.raises(ModelError, match=r"not take the file for a face embedder.*det\.onnx"):
-        onnx_twin_gap(exported[0], detector, faces)
+        onnx_twin_gap(embedder, detector, faces)
 
 
-def test_a_missing_or_damaged_twin_is_named(exported, faces, tmp_path):
+def test_a_missing_or_damaged_twin_is_named(exported, embedder, faces, tmp_path):
     with pytest.raises(ModelError, match=r"has no rec\.onnx"):
-        onnx_twin_gap(exported[0], tmp_path / "rec.onnx", faces)
+        onnx_twin_gap(embedder, tmp_path / "rec.onnx", faces)
     (tmp_path / "rec.onnx").write_bytes(exported[1].read_bytes()[:5000])
     with pytest.raises(ModelError, match="Could not load the ONNX face embedder"):
-        onnx_twin_gap(exported[0], tmp_path / "rec.onnx", faces)
+        onnx_twin_gap(embedder, tmp_path / "rec.onnx", faces)
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
@@ -137,7 +139,7 @@ def test_another_folder_or_damaged_weights_are_refused(embedder, tmp_path):
         FaceEmbedder.load(folder)
 
 
-def test_without_insightface_the_extra_is_named(exported, faces, monkeypatch):
+def test_without_insightface_the_extra_is_named(exported, embedder, faces, monkeypatch):
     real = builtins.__import__
 
     def refuse(name, *args, **kwargs):
@@ -147,4 +149,4 @@ def test_without_insightface_the_extra_is_named(exported, faces, monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(ModelError, match=r"evenhand\[faces\]"):
-        onnx_twin_gap(*exported, faces)
+        onnx_twin_gap(embedder, exported[1], faces)
