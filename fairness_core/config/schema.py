@@ -84,7 +84,10 @@ class Models(Section):
     second_detector_size: int = Field(
         ge=32, le=4096, multiple_of=32, description="px, longer side given to the second detector"
     )
-    face_embedder: Text = Field(description="embedder of the face realism loss and its bank")
+    face_embedder: Text = Field(
+        description="embedder of the face realism loss and its bank: a FaceEmbedder folder, an "
+        "insightface pack, or its recognition model's .onnx file"
+    )
     image_text: Text = Field(description="CLIP of the training loss")
     image_self: Text = Field(description="DINOv2 of the training loss")
     audit_image_text: Text = Field(description="CLIP of the evaluation")

@@ -156,7 +156,7 @@ def _unsqueeze(told: Mapping[str, Any], x: Any, axes: Any = None) -> Value:
 def _squeeze(told: Mapping[str, Any], x: Any, axes: Any = None) -> Value:
     if isinstance(x, tuple):
         (number,) = x
-        return number
+        return int(number)
     _tensors(x)
     found = _axes(told, axes)
     if not found:
