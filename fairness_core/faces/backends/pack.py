@@ -19,8 +19,13 @@ DETECTOR_NAMES = ("det", "scrfd")
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 PROVIDERS = {"cpu": CPU, "cuda": CUDA}
 # Left to itself cuDNN's fastest algorithm is measured in every process, and another one rounds
-# otherwise: equal inputs must give equal bits. Nor are sums shortened, so that the CPU's are near.
-CUDA_OPTIONS = {"cudnn_conv_algo_search": "DEFAULT", "use_tf32": "0"}
+# otherwise: equal inputs must give equal bits. Nor are factors shortened, so that the CPU's faces
+# are near, or memory taken by powers of two: torch trains beside it.
+CUDA_OPTIONS = {
+    "cudnn_conv_algo_search": "DEFAULT",
+    "use_tf32": "0",
+    "arena_extend_strategy": "kSameAsRequested",
+}
 
 # Below the logger that a step's command line configures; this level does not import ``runtime``.
 _logger = logging.getLogger("evenhand.detector")
