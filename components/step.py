@@ -174,12 +174,12 @@ def arguments(step: str, about: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def prepare_libraries(params: Params) -> None:
-    """Make libraries quiet, and offline unless a parameter names a model of the hub.
+def prepare_libraries(params: Params, model: str | None = None) -> None:
+    """Make libraries quiet, and offline unless a parameter, or the model, is one of the hub.
 
     They read this once, when they are first imported, which is why steps import them inside.
     """
-    fetching = any("@" in name for name in _models_named(params))
+    fetching = any("@" in name for name in (model or "", *_models_named(params)))
     for key in QUIET.keys() - ({"HF_HUB_OFFLINE"} if fetching else set()):
         os.environ.setdefault(key, QUIET[key])
 
@@ -213,7 +213,7 @@ def execute(
     args = parser.parse_args(argv)
     try:
         params = _parameters(args)
-        prepare_libraries(params)
+        prepare_libraries(params, getattr(args, "model", None))
         work(args, params, Settings(**params.section("run"), tags=_tags(params)))
     except EvenhandError as error:
         sys.stderr.write(f"error: {error}\n")

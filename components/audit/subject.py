@@ -25,7 +25,8 @@ class Subject:
     """What is audited, and with what.
 
     Attributes:
-        model: Diffusers folder to sample, or ``portraits:NAME``; None: ``images`` are there.
+        model: Diffusers folder to sample, ``portraits:NAME`` or ``ORG/NAME@COMMIT`` of the hub;
+            None: ``images`` are there.
         bundle: Weights laid over the model, or None.
         images: Folder or table of images; None: the model is sampled.
         prompts: Prompt list.

@@ -51,6 +51,17 @@ def test_a_task_that_reads_no_models_stays_offline(monkeypatch, tmp_path):
         assert os.environ.get("HF_HUB_OFFLINE") == offline
 
 
+def test_so_does_a_model_of_the_hub_that_is_audited(monkeypatch):
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    parser = arguments("audit", "")
+    parser.add_argument("--model")
+    for told, offline in ((f"org/name@{'0' * 40}", None), ("portraits:base", "1")):
+        os.environ.pop("HF_HUB_OFFLINE", None)
+        assert execute(parser, ["--model", told], lambda *_: None) == 0
+        assert os.environ.get("HF_HUB_OFFLINE") == offline
+    assert execute(parser, [], lambda *_: None) == 0
+
+
 def test_who_asked_to_stay_offline_does(monkeypatch):
     monkeypatch.setattr(os, "environ", {**os.environ, "HF_HUB_OFFLINE": "1"})
     options = ["--set", "models.base=org/name@" + "0" * 40]
