@@ -71,18 +71,18 @@ def counted(models: Models) -> Iterator[Calls]:
 
 @contextmanager
 def checkpointed(models: Models, wanted: bool) -> Iterator[None]:
-    """Let diffusers recompute the blocks of network and decoder in the backward pass."""
+    """Let diffusers recompute the blocks of network and decoder in the backward pass.
+
+    It does so wherever there is a gradient, in ``eval()`` too (diffusers 0.42).
+    """
     networks = [models.stack.unet, models.stack.vae] if wanted else []
     for network in networks:
         network.enable_gradient_checkpointing()
-        # diffusers recomputes in training mode only; nothing here has dropout or batch statistics.
-        network.train()
     try:
         yield
     finally:
         for network in networks:
             network.disable_gradient_checkpointing()
-            network.eval()
 
 
 def reference_step(

@@ -105,18 +105,24 @@ def open_step(name: str, settings: Settings, parameters: Mapping[str, Any]) -> I
     log.info("done in %.1f s", time.monotonic() - began)
 
 
-def face_detector(models: Mapping[str, Any], device: str = "cpu") -> FaceDetector:
-    """The detector that section ``models`` names, with the second one after it if there is one."""
+def face_detector(models: Mapping[str, Any], device: torch.device) -> FaceDetector:
+    """The detector that section ``models`` names, with the second one after it if there is one.
+
+    Args:
+        models: Section ``models``.
+        device: The run's; the detector's too with ``detector_device: auto``, if onnxruntime can.
+    """
     from fairness_core.faces.backends.load import load_detector
     from fairness_core.portraits.models import resolve
 
-    second = models["second_detector"]
+    asked, second = models["detector_device"], models["second_detector"]
     return load_detector(
         resolve(models["detector"]),
         det_size=models["detector_size"],
         second=None if second is None else resolve(second),
         second_size=models["second_detector_size"],
-        device=device,
+        device=str(device) if asked in ("auto", device.type) else asked,
+        strict=asked != "auto",
     )
 
 
@@ -137,7 +143,7 @@ def audit_instruments(
     from fairness_core.portraits.models import resolve
 
     return Instruments(
-        detector=face_detector(models, device.type),
+        detector=face_detector(models, device),
         classifier=AttributeClassifier.load(classifiers / "audit", space).to(device),
         image_text=ImageTextEncoder.load(resolve(models["audit_image_text"]), device=device),
         image_self=ImageSelfEncoder.load(resolve(models["audit_image_self"]), device=device),
@@ -168,17 +174,25 @@ def arguments(step: str, about: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def prepare_libraries(params: Params) -> None:
-    """Make libraries quiet, and offline unless a parameter names a model of the hub.
+def prepare_libraries(params: Params, model: str | None = None) -> None:
+    """Make libraries quiet, and offline unless a parameter, or the model, is one of the hub.
 
     They read this once, when they are first imported, which is why steps import them inside.
     """
-    # A task of a pipeline has only the sections that it reads.
-    models = params.section("models") if "models" in params.model_fields_set else {}
-    asked = any("@" in str(name) for name in models.values())
-    for key, value in QUIET.items():
-        if key != "HF_HUB_OFFLINE" or not asked:
-            os.environ.setdefault(key, value)
+    fetching = any("@" in name for name in (model or "", *_models_named(params)))
+    for key in QUIET.keys() - ({"HF_HUB_OFFLINE"} if fetching else set()):
+        os.environ.setdefault(key, QUIET[key])
+
+
+def _models_named(params: Params) -> list[str]:
+    """Every value that may name a model's place; a task has only the sections that it reads."""
+    read = params.model_fields_set
+    values = [*params.section("models").values()] if "models" in read else []
+    if "calibrate_classifier" in read:
+        for role in ("train_network", "audit_network"):
+            network = getattr(params.calibrate_classifier, role)
+            values += network.values() if isinstance(network, dict) else [network]
+    return [value for value in values if isinstance(value, str)]
 
 
 def execute(
@@ -199,7 +213,7 @@ def execute(
     args = parser.parse_args(argv)
     try:
         params = _parameters(args)
-        prepare_libraries(params)
+        prepare_libraries(params, getattr(args, "model", None))
         work(args, params, Settings(**params.section("run"), tags=_tags(params)))
     except EvenhandError as error:
         sys.stderr.write(f"error: {error}\n")

@@ -166,7 +166,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the audit from the command line."""
     parser = arguments(STEP, __doc__)
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--model", help="diffusers folder to sample and audit")
+    what.add_argument("--model", help="folder of a diffusers model, or ORG/NAME@COMMIT")
     what.add_argument("--images", type=Path, help="folder or table of images to audit")
     parser.add_argument("--bundle", type=Path, help="weights laid over --model")
     parser.add_argument("--prompts", type=Path, required=True, help=".txt, .csv or .parquet")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.step import Settings, Step
+from components.step import Settings, Step, face_detector
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +25,8 @@ class Subject:
     """What is audited, and with what.
 
     Attributes:
-        model: Diffusers folder to sample, or ``portraits:NAME``; None: ``images`` are there.
+        model: Diffusers folder to sample, ``portraits:NAME`` or ``ORG/NAME@COMMIT`` of the hub;
+            None: ``images`` are there.
         bundle: Weights laid over the model, or None.
         images: Folder or table of images; None: the model is sampled.
         prompts: Prompt list.
@@ -132,13 +133,14 @@ def measure(
 
     from fairness_core.classifiers import AttributeClassifier
     from fairness_core.evaluation import list_images, measure_folder
-    from fairness_core.faces.backends.insightface import InsightFaceDetector
     from fairness_core.portraits.models import resolve
     from fairness_core.runtime import sha256_file
 
     folder, images = list_images(source, prompts)
     step.log.info("%d images of %d prompts", len(images), images["prompt_id"].nunique())
-    detector = resolve(models["detector"])
+    names = [models[key] for key in ("detector", "second_detector") if models[key] is not None]
+    packs = [file for name in names for file in sorted(resolve(name).glob("*.onnx"))]
+    sizes = [models["detector_size"], models["second_detector_size"]]
     stamps = [
         (name, status.st_size, status.st_mtime_ns)
         for name in images["file"]
@@ -148,9 +150,7 @@ def measure(
         images,
         folder,
         work,
-        detector=InsightFaceDetector(
-            detector, det_size=models["detector_size"], device=step.device.type
-        ),
+        detector=face_detector(models, step.device),
         classifiers=[
             AttributeClassifier.load(f, space).to(step.device) for f in subject.classifiers
         ],
@@ -160,7 +160,7 @@ def measure(
         recipe={
             "images": hashlib.sha256(repr(stamps).encode()).hexdigest(),
             "classifiers": list(hashes),
-            "detector": [sha256_file(file) for file in sorted(detector.glob("*.onnx"))],
-            "detector_size": models["detector_size"],
+            "detector": [sha256_file(file) for file in packs],
+            "detector_size": sizes[: len(names)],
         },
     )

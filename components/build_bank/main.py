@@ -63,7 +63,7 @@ def run(
         found = embed_faces(
             given.pictures,
             space,
-            face_detector(models, step.device.type),
+            face_detector(models, step.device),
             embedder,
             batch_size=batch_size,
         )

@@ -73,7 +73,7 @@ def assemble(
     classifier = AttributeClassifier.load(classifiers / "train", space).to(device)
     parts = Models(
         stack=stack,
-        detector=face_detector(models),
+        detector=face_detector(models, device),
         classifier=classifier,
         image_text=ImageTextEncoder.load(resolve(models["image_text"]), device=device),
         image_self=ImageSelfEncoder.load(resolve(models["image_self"]), device=device),

@@ -163,7 +163,7 @@ def _judges(
     from fairness_core.classifiers import AttributeClassifier
 
     return Judges(
-        detector=face_detector(models, device.type),
+        detector=face_detector(models, device),
         classifier=AttributeClassifier.load(classifiers / "train", space).to(device),
     )
 

@@ -84,6 +84,9 @@ class Models(Section):
     second_detector_size: int = Field(
         ge=32, le=4096, multiple_of=32, description="px, longer side given to the second detector"
     )
+    detector_device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="where detectors run; auto: run.device where onnxruntime can"
+    )
     face_embedder: Text = Field(
         description="embedder of the face realism loss and its bank: a FaceEmbedder folder, an "
         "insightface pack, or its recognition model's .onnx file"

@@ -69,7 +69,7 @@ def _insightface_model(path: Path) -> Any:
     problems: tuple[type[Exception], ...] = (*own, RuntimeError, ValueError)
     try:
         found = model_zoo.get_model(
-            str(path.resolve()), providers=["CPUExecutionProvider"], sess_options=options
+            str(path.absolute()), providers=["CPUExecutionProvider"], sess_options=options
         )
     except problems as error:
         raise ModelError(

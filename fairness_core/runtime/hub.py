@@ -14,8 +14,9 @@ __all__ = ["fetch", "is_hub_id"]
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+@.*")
 COMMIT = re.compile(r"[0-9a-f]{40}")
-# Configurations, vocabularies and safetensors under their standard names: never pickles, other
-# precisions, or the single file that some repositories keep beside the folders.
+# Configurations, vocabularies, safetensors under their standard names and, at the top, where a face
+# detector's pack has them, ONNX files: never pickles, other precisions, exports of single parts, or
+# the single file that some repositories keep beside the folders.
 WANTED = [
     "*.json",
     "*.txt",
@@ -23,8 +24,16 @@ WANTED = [
     "model*.safetensors",
     "*/model*.safetensors",
     "*/diffusion_pytorch_model*.safetensors",
+    "*.onnx",
 ]
-UNWANTED = ["*.fp16*", "*.bf16*", "*non_ema*", "safety_checker/*", "image_encoder/*"]
+UNWANTED = [
+    "*/*.onnx",
+    "*.fp16*",
+    "*.bf16*",
+    "*non_ema*",
+    "safety_checker/*",
+    "image_encoder/*",
+]
 
 
 def is_hub_id(name: str) -> bool:

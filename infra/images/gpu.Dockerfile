@@ -8,6 +8,9 @@ FROM ${BASE_IMAGE} AS build
 ARG EXTRAS="pipelines tracking stores faces"
 # PyPI's torch brings CUDA's libraries; of the machine it needs the driver alone.
 ARG PIP_INDEX_OPTIONS=""
+# In place of the lock's onnxruntime, which has no GPU; empty: faces are detected on the CPU. PyPI
+# had no onnxruntime-gpu of the lock's version. CUDA 13 and cuDNN 9, as PyPI's torch of the lock.
+ARG ONNXRUNTIME_GPU="1.31.1"
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 RUN python3 -m venv --without-pip /opt/evenhand
 RUN python3 -m venv /opt/installer
@@ -16,7 +19,7 @@ WORKDIR /src
 COPY infra/images/wheels /wheels
 COPY infra/images/install.py requirements.lock pyproject.toml ./
 RUN /opt/installer/bin/python install.py packages --extras "${EXTRAS}" --wheels /wheels \
-    --options="${PIP_INDEX_OPTIONS}"
+    --options="${PIP_INDEX_OPTIONS}" --onnxruntime-gpu="${ONNXRUNTIME_GPU}"
 COPY README.md LICENSE ./
 COPY fairness_core fairness_core
 COPY components components

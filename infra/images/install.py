@@ -52,9 +52,14 @@ def without_windows(lock: Path, wheels: Path, options: str) -> None:
     locked = re.search(rf"^{WINDOWS}==(\S+)$", lock.read_text(encoding="utf-8"), re.MULTILINE)
     if not locked or not list(TARGET.glob("lib/python3.*/site-packages/opencv_python-*")):
         return
+    replace(WINDOWS, f"{PLAIN}=={locked[1]}", wheels, options)
+
+
+def replace(old: str, new: str, wheels: Path, options: str) -> None:
+    """Put one build of a library in place of another: in one folder they overwrite each other."""
     command = [sys.executable, "-m", "pip", "--python", str(TARGET / "bin/python")]
-    subprocess.run([*command, "uninstall", "--quiet", "--yes", WINDOWS], check=True)
-    pip(["--no-deps", f"{PLAIN}=={locked[1]}"], wheels, options)
+    subprocess.run([*command, "uninstall", "--quiet", "--yes", old], check=True)
+    pip(["--no-deps", new], wheels, options)
 
 
 def remove_unused(packages: Path) -> None:
@@ -86,11 +91,15 @@ def main() -> None:
     parser.add_argument("--extras", default="", help="extras of pyproject.toml, by spaces")
     parser.add_argument("--wheels", type=Path, required=True, help="folder; empty: use an index")
     parser.add_argument("--options", default="", help="pip's options about indexes")
+    parser.add_argument("--onnxruntime-gpu", default="", help="its version; empty: the CPU's stays")
     args = parser.parse_args()
     if args.what == "packages":
         needed = requirements(PROJECT, args.extras.split())
         pip(["--constraint", str(LOCK), *needed], args.wheels, args.options)
         without_windows(LOCK, args.wheels, args.options)
+        if args.onnxruntime_gpu:
+            new = f"onnxruntime-gpu=={args.onnxruntime_gpu}"
+            replace("onnxruntime", new, args.wheels, args.options)
         (packages,) = TARGET.glob("lib/python3.*/site-packages")
         remove_unused(packages)
     else:

@@ -11,9 +11,11 @@ from typer.testing import CliRunner
 
 from components import cli
 from components.audit.main import main as audit
+from fairness_core.config import load
 from fairness_core.evaluation import write_png
 from fairness_core.runtime import read_json, read_table, verify
 from tests.components.test_bad_input import message
+from tests.faces.tiny_detector import bright_cells, write_detector
 
 AUDIT = "artifacts/classifiers/audit"
 FEW = ("--set", "audit.bootstrap=100", "--set", "audit.labels_per_class=1")
@@ -178,3 +180,26 @@ def test_the_planner_speaks(here):
     command = ["plan-audit", "--half-width", "0.03", "--prompts", "50", "--attribute", "gender"]
     said = CliRunner().invoke(cli.app, command, catch_exceptions=False).output
     assert "±0.03 on gender at 50 prompts you need 86 images each, 4300 in all" in said
+
+
+def test_the_detectors_are_those_of_the_parameters(here, folder, tmp_path, capsys):
+    """The second one looks where the first finds nobody; here that is everywhere."""
+    blind = bright_cells()
+    blind["score"][1][:] = -50
+    write_detector(tmp_path / "blind" / "det.onnx", blind)
+    usual = load(here / "params.yaml").models.detector
+    told_of = [
+        f"models.detector={tmp_path / 'blind'}",
+        f"models.second_detector={usual}",
+        "models.second_detector_size=32",
+    ]
+    options = [word for one in told_of for word in ("--set", one)]
+    assert run(*told(folder, tmp_path / "o", *options)) == 0
+    evaluated = read_json(here / "metrics/evaluation.json")["base"]
+    found = read_json(tmp_path / "o/audit.json")
+    assert found["no_face_rate"]["rate"] == pytest.approx(evaluated["no_face_rate"])
+    assert found["no_face_rate"]["rate"] < 1
+
+    options += ["--set", "models.detector_device=cuda"]
+    said = message(capsys, audit, *told(folder, tmp_path / "gpu", *options))
+    assert "The face detector cannot run there" in said

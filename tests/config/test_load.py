@@ -68,7 +68,7 @@ def test_overrides_have_one_form(path, override):
 
 def test_every_problem_is_reported_at_once(path, tmp_path):
     changes = {
-        "device: auto": "devise: auto",
+        "  device: auto ": "  devise: auto ",
         "target: [0.75, 0.25]": "target: [0.75, 0.35]",
         "audit_network: mobilenet": "audit_network: resnet",
         "iterations: 150": "iteratons: 150",

@@ -109,12 +109,38 @@ def test_wheels_at_hand_are_the_only_source(repository, tmp_path, monkeypatch):
     assert commands[1][-4:] == ["--no-index", "--find-links", str(tmp_path), "torch"]
 
 
+def test_the_gpus_onnxruntime_takes_the_place_of_the_other(repository, tmp_path, monkeypatch):
+    """Both are the package ``onnxruntime``: the second one installed would lie over the first."""
+    commands = []
+    monkeypatch.setattr(subprocess, "run", lambda words, **_: commands.append(words))
+    monkeypatch.chdir(repository)
+    module = installer(repository)
+    monkeypatch.setattr(module, "TARGET", tmp_path)
+    (tmp_path / "lib/python3.11/site-packages").mkdir(parents=True)
+    argv = ["install.py", "packages", "--wheels", str(tmp_path)]
+    for told, expected in (([], []), (["--onnxruntime-gpu=1.2.3"], ["uninstall", "install"])):
+        commands.clear()
+        monkeypatch.setattr(module.sys, "argv", [*argv, *told])
+        module.main()
+        found = [words for words in commands if words[-1].startswith("onnxruntime")]
+        assert [next(w for w in words if w.endswith("install")) for words in found] == expected
+    assert found[0][-1] == "onnxruntime"
+    assert found[1][-2:] == ["--no-deps", "onnxruntime-gpu==1.2.3"]
+
+
+def test_only_the_gpus_image_has_it_and_of_one_version(repository):
+    cpu, gpu = ((repository / f"infra/images/{kind}.Dockerfile").read_text() for kind in KINDS)
+    assert "onnxruntime-gpu" not in cpu
+    assert re.search(r'^ARG ONNXRUNTIME_GPU="\d+\.\d+\.\d+"$', gpu, re.MULTILINE)
+    assert '--onnxruntime-gpu="${ONNXRUNTIME_GPU}"' in gpu
+
+
 def test_the_two_recipes_differ_where_they_must(repository):
     cpu, gpu = (
         (repository / f"infra/images/{kind}.Dockerfile").read_text().splitlines() for kind in KINDS
     )
     differing = [line for line in difflib.ndiff(cpu, gpu) if line[0] in "+-"]
-    assert len(differing) <= 16, "\n".join(differing)
+    assert len(differing) <= 20, "\n".join(differing)
 
 
 def test_context_leaves_out_what_no_image_needs(repository):

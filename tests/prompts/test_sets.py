@@ -24,6 +24,31 @@ SPACE = AttributeSpace.from_mapping(
     }
 )
 
+# Words that name the gender of who is shown, by their ends or as a whole, and words so ending that
+# do not: a midwife is with the wife.
+GENDERED = re.compile(
+    r".*(man|men|ess|master|mistress|ette|trix|maid|wife|boy|girl|lady|lord)|"
+    r"king|queen|prince|monk|nun|priest|lad|male|female|mr|mrs|ms|he|she|his|her|"
+    r"(step|grand)?(father|mother|son|daughter|brother|sister)"
+)
+NEUTRAL = {
+    "midwife",
+    "human",
+    "roman",
+    "business",
+    "fitness",
+    "press",
+    "process",
+    "chess",
+    "harness",
+}
+
+
+def gendered(subject):
+    """Words of a subject that name a gender."""
+    words = subject.casefold().split()
+    return [word for word in words if GENDERED.fullmatch(word) and word not in NEUTRAL]
+
 
 @pytest.fixture(scope="module")
 def photos():
@@ -47,6 +72,22 @@ def test_training_occupations_are_a_thousand_different_ones_in_normal_form():
     # The head of a title is singular; inside it stands what the title has (human resources).
     ends = [s for s in subjects if subject_words(s)[-1] != s.split()[-1]]
     assert ends == []
+
+
+@pytest.mark.parametrize(
+    "subject",
+    ["waitress", "seamstress", "handyman", "shop foreman", "postmaster", "stewardess", "usherette",
+     "policewoman", "milkmaid", "cowboy", "strongman competitor", "female nurse"],
+)  # fmt: skip
+def test_a_title_that_names_a_gender_is_told(subject):
+    assert gendered(subject)
+
+
+def test_no_training_subject_names_a_gender(photos):
+    """Alignment would be asked to make half of the waitresses men."""
+    neutral = photos[(photos["split"] == "train") & photos["named_gender"].isna()]
+    assert set(neutral["family"]) == {"occupation", "sport", "style", "descriptor"}
+    assert [subject for subject in neutral["subject"].unique() if gendered(subject)] == []
 
 
 def test_validation_and_test_are_the_papers():

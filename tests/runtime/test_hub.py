@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from fairness_core.errors import ModelError
+from fairness_core.faces.backends import load_detector
 from fairness_core.portraits.models import resolve
 from fairness_core.runtime import hub
+from tests.faces.tiny_detector import bright_cells, write_detector
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -66,8 +69,36 @@ def test_asks_for_the_commit_and_for_no_pickles(
         "unet/diffusion_pytorch_model.bin": False,
         "text_encoder/pytorch_model.bin": False,
         "safety_checker/model.safetensors": False,
+        "det_10g.onnx": True,
+        "unet/model.onnx": False,
     }
     for file, wanted in files.items():
         allowed = any(fnmatch(file, pattern) for pattern in asked["allow_patterns"])
         ignored = any(fnmatch(file, pattern) for pattern in asked["ignore_patterns"])
         assert (allowed and not ignored) == wanted, file
+
+
+def test_a_detector_of_the_hub_is_found_and_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cache's layout: files under their hashes, and a commit's folder of links to them."""
+    blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots" / COMMIT
+    for folder in (blobs, snapshot):
+        folder.mkdir(parents=True)
+    written = write_detector(tmp_path / "det.onnx", bright_cells())
+
+    def download(
+        _: str, *, allow_patterns: list[str], ignore_patterns: list[str], **__: Any
+    ) -> str:
+        name = written.name
+        if any(fnmatch(name, one) for one in allow_patterns) and not any(
+            fnmatch(name, one) for one in ignore_patterns
+        ):
+            (snapshot / name).symlink_to(written.rename(blobs / "0123abcd"))
+        return str(snapshot)
+
+    monkeypatch.setattr(hub, "snapshot_download", download)
+    detector = load_detector(resolve(f"org/pack@{COMMIT}"), det_size=64)
+    images = -torch.ones(1, 3, 32, 32)
+    images[0, :, 16:20, 8:12] = 1.0
+    assert detector.detect(images).present.all()

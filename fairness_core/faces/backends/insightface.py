@@ -41,6 +41,7 @@ class InsightFaceDetector:
         det_size: int,
         threshold: float = 0.5,
         device: str = "cpu",
+        strict: bool = True,
         threads: int | None = None,
         batch_size: int = 64,
     ) -> None:
@@ -51,7 +52,9 @@ class InsightFaceDetector:
             det_size: Images are resized so that their longer side has this many px, a multiple
                 of 32; the rest of the square is black.
             threshold: Lowest score of a face, in (0, 1).
-            device: Where the network runs: ``cpu`` or ``cuda``.
+            device: Where the network runs: ``cpu``, ``cuda`` or ``cuda:N``.
+            strict: Whether a GPU that onnxruntime cannot use is an error; otherwise the network
+                runs on the CPU, with one warning in the process's log.
             threads: CPU threads of the network; None: as many as torch uses.
             batch_size: Images in one call of the network.
 
@@ -66,7 +69,7 @@ class InsightFaceDetector:
             )
         if not 0 < threshold < 1:
             raise ConfigError("The detector's threshold is not in (0, 1)", given=threshold)
-        self.model = load_model(detector_file(Path(folder)), device, threads)
+        self.model = load_model(detector_file(Path(folder)), device, threads, strict)
         fixed = self.model.static_input_size
         if fixed is not None and tuple(fixed) != (det_size, det_size):
             raise ModelError(

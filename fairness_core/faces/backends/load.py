@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from fairness_core.faces.backends import insightface
@@ -17,6 +18,7 @@ def load_detector(
     second: str | Path | None = None,
     second_size: int | None = None,
     device: str = "cpu",
+    strict: bool = True,
 ) -> FaceDetector:
     """Load a detector and, if there is one, the second for images where it finds no face.
 
@@ -25,16 +27,16 @@ def load_detector(
         det_size: See ``InsightFaceDetector``.
         second: Another pack, or the same one for another size; None: one detector alone.
         second_size: The second's ``det_size``; None: the first's.
-        device: cpu or cuda.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        strict: See ``InsightFaceDetector``.
 
     Raises:
         ConfigError: A size or the device is out of range.
         ModelError: A pack is missing or damaged.
     """
-    first = insightface.InsightFaceDetector(folder, det_size=det_size, device=device)
+    there = partial(insightface.InsightFaceDetector, device=device, strict=strict)
+    first = there(folder, det_size=det_size)
     if second is None:
         return first
     size = det_size if second_size is None else second_size
-    return ChainedDetector(
-        first, insightface.InsightFaceDetector(second, det_size=size, device=device)
-    )
+    return ChainedDetector(first, there(second, det_size=size))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,19 @@ __all__ = ["detector_file", "load_model"]
 
 OUTPUTS = 3 * len(STRIDES)
 DETECTOR_NAMES = ("det", "scrfd")
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+PROVIDERS = {"cpu": CPU, "cuda": CUDA}
+# Left to itself cuDNN's fastest algorithm is measured in every process, and another one rounds
+# otherwise: equal inputs must give equal bits. Nor are factors shortened, so that the CPU's faces
+# are near, or memory taken by powers of two: torch trains beside it.
+CUDA_OPTIONS = {
+    "cudnn_conv_algo_search": "DEFAULT",
+    "use_tf32": "0",
+    "arena_extend_strategy": "kSameAsRequested",
+}
+
+# Below the logger that a step's command line configures; this level does not import ``runtime``.
+_logger = logging.getLogger("evenhand.detector")
 
 
 def detector_file(folder: Path) -> Path:
@@ -66,11 +80,18 @@ def _output_count(file: Path) -> int:
         ) from error
 
 
-def load_model(file: Path, device: str, threads: int | None) -> Any:
+def load_model(file: Path, device: str, threads: int | None, strict: bool = True) -> Any:
     """Make insightface's own detector object, whose session runs on the device.
 
+    Args:
+        file: Of the detector.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        threads: CPU threads of the session; None: as many as torch uses.
+        strict: Whether a GPU that onnxruntime cannot use is an error; otherwise the session runs
+            on the CPU, and the process's first one to do so logs one warning.
+
     Raises:
-        ConfigError: onnxruntime has no such device.
+        ConfigError: onnxruntime has no such device, or cannot start it.
         ModelError: insightface is not installed, or the file is damaged.
     """
     try:
@@ -80,12 +101,15 @@ def load_model(file: Path, device: str, threads: int | None) -> Any:
     except ImportError as error:
         raise _not_installed() from error
     available = onnxruntime.get_available_providers()
-    if PROVIDERS.get(device) not in available:
-        raise ConfigError(
-            "The face detector cannot run there",
-            given=f"device '{device}', onnxruntime has {', '.join(available)}",
-            do="use cpu, or install onnxruntime-gpu for cuda",
+    kind, _, index = device.partition(":")
+    if PROVIDERS.get(kind) not in available:
+        install = "install onnxruntime-gpu in place of onnxruntime to detect on the GPU"
+        _left_to_the_cpu(
+            strict or kind != "cuda",
+            f"device '{device}', onnxruntime has {', '.join(available)}",
+            install,
         )
+        kind = "cpu"
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or torch.get_num_threads()
     options.inter_op_num_threads = 1
@@ -95,11 +119,10 @@ def load_model(file: Path, device: str, threads: int | None) -> Any:
     own = [e for e in vars(states).values() if isinstance(e, type) and issubclass(e, Exception)]
     problems: tuple[type[Exception], ...] = (*own, RuntimeError, ValueError)
     try:
-        # A path that ends in .onnx and exists is read as it is: no look-up, no download.
-        return model_zoo.get_model(
-            str(file.resolve()),
-            providers=list(dict.fromkeys([PROVIDERS[device], PROVIDERS["cpu"]])),
-            sess_options=options,
+        # A path that ends in .onnx and exists is read as it is: no look-up, no download. A link
+        # stays one: in the hub's cache the file that it leads to has no such ending.
+        model = model_zoo.get_model(
+            str(file.absolute()), providers=_providers(kind, index), sess_options=options
         )
     except problems as error:
         raise ModelError(
@@ -107,6 +130,30 @@ def load_model(file: Path, device: str, threads: int | None) -> Any:
             given=file,
             do="fetch or export it again",
         ) from error
+    # Without its libraries the provider is listed, fails, and leaves the session to the CPU.
+    if kind == "cuda" and CUDA not in model.session.get_providers():
+        _left_to_the_cpu(
+            strict,
+            f"device '{device}', whose {CUDA} did not start",
+            "give onnxruntime-gpu libraries of the CUDA and cuDNN that it was built for",
+        )
+    return model
+
+
+def _providers(kind: str, index: str) -> list[str | tuple[str, dict[str, str]]]:
+    """The device's provider first, with its options, and the CPU's for what it leaves."""
+    return [CPU] if kind == "cpu" else [(CUDA, {"device_id": index or "0"} | CUDA_OPTIONS), CPU]
+
+
+def _left_to_the_cpu(strict: bool, given: str, do: str) -> None:
+    if strict:
+        raise ConfigError("The face detector cannot run there", given=given, do=f"use cpu, or {do}")
+    _say_once(f"Faces are detected on the CPU. Given: {given}. What to do: {do}.")
+
+
+@cache
+def _say_once(text: str) -> None:
+    _logger.warning(text)
 
 
 def _not_installed() -> ModelError:
