@@ -23,6 +23,7 @@ __all__ = [
     "CHECKPOINTS",
     "ORIGINALS",
     "checkpoint_folder",
+    "kept_originals",
     "log_figures",
     "originals_folder",
     "policy_file",
@@ -32,7 +33,8 @@ __all__ = [
 # Folder, here or in an object store, that outlives a pod; where it is not set, checkpoints end with
 # the task.
 CHECKPOINTS = "EVENHAND_CHECKPOINTS"
-# Folder of latents that every run may read; where it is not set, they end with the task.
+# Folder of latents that every run may read; where it is not set, a task's end with it, and those of
+# a command line are kept below its working directory.
 ORIGINALS = "EVENHAND_ORIGINALS"
 EXPERIMENT, TRACKING = "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_URI"
 # "0": the pod has the server's address, and this run is not tracked all the same.
@@ -128,6 +130,11 @@ def originals_folder(output: str) -> Path:
     """
     lasting = os.environ.get(ORIGINALS)
     return Path(lasting) if lasting else Path(f"{output}.originals")
+
+
+def kept_originals() -> Path:
+    """Where a command line keeps the frozen model's latents that it is not told a place for."""
+    return Path(os.environ.get(ORIGINALS) or "artifacts/originals")
 
 
 def log_figures(metrics: Figures) -> None:
