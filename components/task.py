@@ -22,6 +22,7 @@ from components.checkpoint_store import mirrored
 __all__ = [
     "CHECKPOINTS",
     "ORIGINALS",
+    "TRACKING",
     "checkpoint_folder",
     "kept_originals",
     "log_figures",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from components.task import ORIGINALS
+from components.task import ORIGINALS, TRACKING
 from fairness_core.config import load, load_preset
 from fairness_core.config.places import moved_places, named_places
 from fairness_core.config.presets import experiment
@@ -76,10 +76,11 @@ def run_by_dvc(
 
 
 def _environment() -> dict[str, str]:
-    """What the steps find in any workspace: this Python first, and this checkout's originals."""
+    """What steps need in any workspace: this Python first, this checkout's runs and originals."""
     originals = Path(os.environ.get(ORIGINALS) or "artifacts/originals").absolute()
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    return os.environ | {"PATH": path, ORIGINALS: str(originals)}
+    tracking = os.environ.get(TRACKING) or f"sqlite:///{Path.cwd()}/mlflow.db"
+    return os.environ | {"PATH": path, ORIGINALS: str(originals), TRACKING: tracking}
 
 
 def _check_checkout(preset: Preset | None) -> None:

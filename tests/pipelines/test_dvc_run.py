@@ -26,6 +26,7 @@ source = params["calibrate_classifier"]["source"].removeprefix("fairface:")
 places = [models["base"], models["detector"], source]
 told = {"here": [os.path.isdir(place) for place in places]}
 told["originals"] = os.environ["EVENHAND_ORIGINALS"]
+told["tracking"] = os.environ["MLFLOW_TRACKING_URI"]
 json.dump(told, open("told.json", "w"))
 """
 PIPELINE = {
@@ -92,7 +93,7 @@ def test_what_git_does_not_track_is_given_by_its_whole_path(checkout):
 
 
 @pytest.mark.slow
-def test_an_experiment_finds_models_and_keeps_originals_here(checkout):
+def test_an_experiment_finds_models_and_this_checkouts_originals_and_tracking(checkout):
     assert evenhand("--preset", "mine").exit_code == 0
     refs = ["git", "for-each-ref", "--format=%(refname)", "refs/exps/*/*/mine"]
     (ref,) = subprocess.run(refs, capture_output=True, text=True, check=True).stdout.split()
@@ -100,6 +101,7 @@ def test_an_experiment_finds_models_and_keeps_originals_here(checkout):
     assert json.loads(file.stdout) == {
         "here": [True, True, True],
         "originals": f"{checkout}/artifacts/originals",
+        "tracking": f"sqlite:///{checkout}/mlflow.db",
     }
     assert not (checkout / "told.json").exists()
     with pytest.raises(ConfigError, match=r"experiment of that name.*mine.*dvc exp remove mine"):
