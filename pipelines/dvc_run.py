@@ -16,7 +16,8 @@ import typer
 from components.task import ORIGINALS, TRACKING
 from fairness_core.config import load, load_preset
 from fairness_core.config.places import moved_places, named_places
-from fairness_core.config.presets import experiment
+from fairness_core.config.presets import assignments, experiment
+from fairness_core.config.source import parse
 from fairness_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -72,7 +73,23 @@ def run_by_dvc(
     if status == 0 and not keep:
         name = preset.name if preset else "NAME"
         typer.echo(f"Figures: dvc exp show.  Report, images, metrics: dvc exp apply {name}")
+    elif not keep:
+        # DVC removes the workspace of a failed run, such as of one that does not meet the policy,
+        # and knows its stages again by the values that they had there.
+        given = [word for one in assignments(moved) for word in ("--set", _bare(one))]
+        typer.echo(
+            "Finished stages stay in DVC's cache: the same command goes on after them. It brings "
+            f"their results here, the policy met or not, with {shlex.join(['--keep', *given])}",
+            err=True,
+        )
     return status
+
+
+def _bare(assignment: str) -> str:
+    """As ``--set`` takes it, without Hydra's quotes where YAML needs none."""
+    quoted = assignment.removeprefix("++")
+    bare = quoted.replace("'", "")
+    return bare if parse(bare) == parse(quoted) else quoted
 
 
 def _environment() -> dict[str, str]:

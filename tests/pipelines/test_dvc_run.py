@@ -25,6 +25,8 @@ models = params["models"]
 source = params["calibrate_classifier"]["source"].removeprefix("fairface:")
 places = [models["base"], models["detector"], source]
 told = {"here": [os.path.isdir(place) for place in places]}
+if params["run"]["seed"] == 13:
+    raise SystemExit("thirteen is unlucky")
 told["originals"] = os.environ["EVENHAND_ORIGINALS"]
 told["tracking"] = os.environ["MLFLOW_TRACKING_URI"]
 json.dump(told, open("told.json", "w"))
@@ -33,7 +35,7 @@ PIPELINE = {
     "stages": {
         "tell": {
             "cmd": "python step.py",
-            "params": ["models", "calibrate_classifier"],
+            "params": ["models", "calibrate_classifier", "run.seed"],
             "metrics": [{"told.json": {"cache": False}}],
         }
     }
@@ -104,6 +106,9 @@ def test_an_experiment_finds_models_and_this_checkouts_originals_and_tracking(ch
         "tracking": f"sqlite:///{checkout}/mlflow.db",
     }
     assert not (checkout / "told.json").exists()
+    failed = evenhand("--set", "run.seed=13", "--set", "models.base=models/base")
+    assert failed.exit_code != 0
+    assert f"with --keep --set models.base={checkout}/models/base\n" in failed.output
     with pytest.raises(ConfigError, match=r"experiment of that name.*mine.*dvc exp remove mine"):
         evenhand("--preset", "mine")
 
