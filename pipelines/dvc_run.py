@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from components.task import ORIGINALS, TRACKING
+from components.task import CHECKPOINTS, ORIGINALS, TRACKING
 from fairness_core.config import load, load_preset
 from fairness_core.config.places import moved_places, named_places
 from fairness_core.config.presets import assignments, experiment
@@ -67,14 +67,13 @@ def run_by_dvc(
         typer.echo(shlex.join(command))
         return 0
     _check_places(plain)
-    status = subprocess.run(
-        [sys.executable, "-m", *command], env=_environment(), check=False
-    ).returncode
+    env = _environment(preset.name if preset else checked.run.name, keep=keep)
+    status = subprocess.run([sys.executable, "-m", *command], env=env, check=False).returncode
     if status == 0 and not keep:
         name = preset.name if preset else "NAME"
         typer.echo(f"Figures: dvc exp show.  Report, images, metrics: dvc exp apply {name}")
     elif not keep:
-        # DVC removes the workspace of a failed run, such as of one that does not meet the policy,
+        # DVC removes the workspace of a failed run, also of one that does not meet the policy,
         # and knows its stages again by the values that they had there.
         given = [word for one in assignments(moved) for word in ("--set", _bare(one))]
         typer.echo(
@@ -92,12 +91,16 @@ def _bare(assignment: str) -> str:
     return bare if parse(bare) == parse(quoted) else quoted
 
 
-def _environment() -> dict[str, str]:
-    """What steps need in any workspace: this Python first, this checkout's runs and originals."""
+def _environment(name: str, *, keep: bool) -> dict[str, str]:
+    """What steps need in any workspace: this Python first; here lies what is to outlive it."""
     originals = Path(os.environ.get(ORIGINALS) or "artifacts/originals").absolute()
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     tracking = os.environ.get(TRACKING) or f"sqlite:///{Path.cwd()}/mlflow.db"
-    return os.environ | {"PATH": path, ORIGINALS: str(originals), TRACKING: tracking}
+    given = os.environ | {"PATH": path, ORIGINALS: str(originals), TRACKING: tracking}
+    if not keep:
+        # By name: at its end a run removes what others in its folder have half written.
+        given[CHECKPOINTS] = str(Path("artifacts/checkpoints").absolute() / name)
+    return given
 
 
 def _check_checkout(preset: Preset | None) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.step import Settings, arguments, execute, open_step
-from components.task import ORIGINALS, kept_originals
+from components.task import ORIGINALS, kept_checkpoints, kept_originals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -180,7 +180,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             attributes=params.section("attributes"),
             targets=params.section("targets"),
             settings=settings,
-            **{name: getattr(args, name) for name in (*PLACES, "originals")},
+            **{name: getattr(args, name) for name in (*PLACES, "originals")}
+            | {"checkpoints": kept_checkpoints(args.checkpoints, Path(PLACES["checkpoints"]))},
         )
 
     return execute(parser, argv, work)

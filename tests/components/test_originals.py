@@ -23,10 +23,11 @@ def train(
         "prompts": world.prompts,
         "classifiers": world.classifiers,
         "bank": world.bank,
-        "checkpoints": folder / "checkpoints",
         "output": folder / "output",
         "metrics": folder / "metrics.json",
-    } | ({} if store is None else {"originals": store})
+    }
+    if store is not None:
+        places |= {"originals": store, "checkpoints": folder / "checkpoints"}
     words = [text for name, place in places.items() for text in (f"--{name}", str(place))]
     assert finetune(words) == 0
     weights = (folder / "output" / "live.safetensors").read_bytes()
@@ -42,13 +43,15 @@ def test_shards_fill_what_training_reads(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    sizes = {"iterations": 3, "images_per_prompt": 2, "checkpoint_every": 3}
+    sizes = {"iterations": 3, "images_per_prompt": 2, "checkpoint_every": 2}
     params, store = tmp_path / "params.yaml", tmp_path / "store"
     write_params(params, repository, tiny_world, **sizes)
     calls, weights = train(tiny_world, params, tmp_path / "sampled", store)
     assert not store.exists()
-    # From here on nobody is told where the store is but by the variable.
+    # From here on nobody is told where the store is but by the variable; checkpoints likewise.
     monkeypatch.setenv("EVENHAND_ORIGINALS", str(store))
+    monkeypatch.setenv("EVENHAND_CHECKPOINTS", str(tmp_path / "lasting"))
+    monkeypatch.chdir(tmp_path)
 
     write_params(params, repository, tiny_world, **sizes, originals="stored")
     words = ["--params", str(params), "--prompts", str(tiny_world.prompts)]
@@ -58,6 +61,8 @@ def test_shards_fill_what_training_reads(
     assert len(list(store.rglob("*.safetensors"))) == 3
 
     stored, same = train(tiny_world, params, tmp_path / "stored")
+    assert (tmp_path / "lasting").is_dir()
+    assert not (tmp_path / "stored/checkpoints").exists()
     assert same == weights
     gradient = 2 * 2 * 2  # two branches of two chosen steps of two images
     assert [n - gradient for n in stored] == [(n - gradient) / 2 for n in calls]

@@ -28,6 +28,7 @@ told = {"here": [os.path.isdir(place) for place in places]}
 if params["run"]["seed"] == 13:
     raise SystemExit("thirteen is unlucky")
 told["originals"] = os.environ["EVENHAND_ORIGINALS"]
+told["checkpoints"] = os.environ["EVENHAND_CHECKPOINTS"]
 told["tracking"] = os.environ["MLFLOW_TRACKING_URI"]
 json.dump(told, open("told.json", "w"))
 """
@@ -103,6 +104,7 @@ def test_an_experiment_finds_models_and_this_checkouts_originals_and_tracking(ch
     assert json.loads(file.stdout) == {
         "here": [True, True, True],
         "originals": f"{checkout}/artifacts/originals",
+        "checkpoints": f"{checkout}/artifacts/checkpoints/mine",
         "tracking": f"sqlite:///{checkout}/mlflow.db",
     }
     assert not (checkout / "told.json").exists()
