@@ -160,7 +160,11 @@ def _outside(path: Path) -> Path | None:
 def _git(*words: str) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
-            ["git", *words], capture_output=True, text=True, check=False, timeout=60
+            ["git", "--literal-pathspecs", *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ConfigError(
