@@ -4,20 +4,19 @@ The stages are those of ``dvc.yaml``, each run as its command line with the run'
 stage's result is stored under a key of its command, its parameters and the contents of what it
 reads: a run that was stopped goes on, a finished one is skipped, two runs of one seed share their
 prompts, classifiers and base images, and more test images of a run do not train it again. Several
-processes may work in one folder.
+processes may work in one folder; a run with other parameters needs another name.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from typing import Any
 import yaml
 
 from components.children import call
+from components.run_folder import alone, run_folder
 from components.stages import PLACES, Stage
 from fairness_core.config import Preset, find_preset, load_preset, read_preset
 from fairness_core.errors import ArtifactError, ConfigError, GateError
@@ -52,6 +52,7 @@ def experiments(
     *,
     overrides: Sequence[str] = (),
     vary: Sequence[str] = (),
+    label: str = "",
 ) -> list[Experiment]:
     """Each preset as it is, or once for each value of each key that is varied.
 
@@ -60,15 +61,24 @@ def experiments(
         folder: Where presets are.
         overrides: ``section.key=value``, laid over every preset.
         vary: ``section.key=[a, b]``: one experiment for each value, other keys as they are.
+        label: Appended to every preset's name, such as for what the overrides are.
 
     Raises:
-        ConfigError: No such preset, an unsound one, or values that are no list.
+        ConfigError: No such preset, an unsound one, values that are no list, or a label that names
+            no folder.
     """
+    if label and not re.fullmatch(r"[\w.=,+-]+", label):
+        raise ConfigError(
+            "A label is part of a folder's name",
+            given=label,
+            do="use letters, digits and _ . = , + -",
+        )
     found = []
     for name in presets:
         preset = _preset(name, folder)
+        called = f"{preset.name}+{label}" if label else preset.name
         if not vary:
-            found.append(Experiment(preset.name, preset, tuple(overrides)))
+            found.append(Experiment(called, preset, tuple(overrides)))
         for entry in vary:
             key, _, text = entry.partition("=")
             values = yaml.safe_load(text)
@@ -80,9 +90,9 @@ def experiments(
                 )
             for value in values:
                 said = "null" if value is None else str(value)
-                label = f"{preset.name}+{key.rpartition('.')[2]}={said}"
+                varied = f"{called}+{key.rpartition('.')[2]}={said}"
                 given = (*overrides, f"{key}={json.dumps(value)}")
-                found.append(Experiment(label, preset, given))
+                found.append(Experiment(varied, preset, given))
     return found
 
 
@@ -116,7 +126,8 @@ def run_experiment(
 
     Raises:
         ArtifactError: A stage failed; the error ends with the end of its log.
-        ConfigError: The parameters have problems, or there is no stage of that name.
+        ConfigError: The parameters have problems, there is no stage of that name, or the folder
+            holds a run with other parameters.
     """
     stages = list(stages)
     names = [stage.name for stage in stages]
@@ -126,31 +137,20 @@ def run_experiment(
     overrides = [*experiment.overrides, f"run.seed={seed}"]
     values = load_preset(params, experiment.preset, overrides).model_dump(mode="json")
     folder = out / experiment.name / f"seed-{seed}"
-    folder.mkdir(parents=True, exist_ok=True)
-    text = yaml.safe_dump(values, sort_keys=False)
-    (folder / "params.yaml").write_text(text, encoding="utf-8")
-    seconds: dict[str, float] = {}
-    for stage in chosen:
-        store = out / "store" / stage.name / _key(stage, values, folder)
-        with _alone(store):
-            if not (store / DONE).is_file():
-                _run(stage, folder, store, f"{experiment.name}, seed {seed}")
-        seconds[stage.name] = float(read_json(store / DONE)["seconds"])
-        for output in stage.outputs:
-            _link(store / output, folder / output)
-    write_json(
-        {"experiment": experiment.name, "seed": seed, "seconds": seconds}, folder / "run.json"
-    )
+    with run_folder(folder, values):
+        seconds: dict[str, float] = {}
+        for stage in chosen:
+            store = out / "store" / stage.name / _key(stage, values, folder)
+            with alone(store.with_name(store.name + ".lock")):
+                if not (store / DONE).is_file():
+                    _run(stage, folder, store, f"{experiment.name}, seed {seed}")
+            seconds[stage.name] = float(read_json(store / DONE)["seconds"])
+            for output in stage.outputs:
+                _link(store / output, folder / output)
+        write_json(
+            {"experiment": experiment.name, "seed": seed, "seconds": seconds}, folder / "run.json"
+        )
     return folder
-
-
-@contextmanager
-def _alone(store: Path) -> Iterator[None]:
-    """Let one process make a result, until it ends; others wait, then find it."""
-    store.parent.mkdir(parents=True, exist_ok=True)
-    with store.with_name(store.name + ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _key(stage: Stage, values: Mapping[str, Any], folder: Path) -> str:

@@ -39,6 +39,9 @@ def experiments(
         list[str] | None,
         typer.Option(help="SECTION.KEY=[A, B]: one experiment for each value; may repeat."),
     ] = None,
+    name: Annotated[
+        str, typer.Option(help="Label appended to each name, to keep runs with other --set apart.")
+    ] = "",
     until: Annotated[str | None, typer.Option(help="Last stage to run [default: all].")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Runs at once; set run.threads to fit.")] = 1,
     params: Annotated[Path, typer.Option(help="Parameter file below all.")] = Path("params.yaml"),
@@ -55,8 +58,8 @@ def experiments(
         raise ConfigError("Seeds are whole numbers with commas between", given=seeds)
     configure("experiments")
     stages = read_stages(pipeline)
-    names = [name.strip() for name in presets.split(",")]
-    found = driver.experiments(names, folder, overrides=set_ or [], vary=vary or [])
+    names = [preset.strip() for preset in presets.split(",")]
+    found = driver.experiments(names, folder, overrides=set_ or [], vary=vary or [], label=name)
     wanted = [(experiment, int(seed)) for experiment in found for seed in seeds.split(",")]
 
     failed = threading.Event()

@@ -22,17 +22,21 @@ from components.checkpoint_store import mirrored
 __all__ = [
     "CHECKPOINTS",
     "ORIGINALS",
+    "TRACKING",
     "checkpoint_folder",
+    "kept_checkpoints",
+    "kept_originals",
     "log_figures",
     "originals_folder",
     "policy_file",
     "run_step",
 ]
 
-# Folder, here or in an object store, that outlives a pod; where it is not set, checkpoints end with
-# the task.
+# Folder, here or in an object store, that outlives a pod, or a workspace of DVC's own; where it is
+# not set, checkpoints end with the task.
 CHECKPOINTS = "EVENHAND_CHECKPOINTS"
-# Folder of latents that every run may read; where it is not set, they end with the task.
+# Folder of latents that every run may read; where it is not set, a task's end with it, and those of
+# a command line are kept below its working directory.
 ORIGINALS = "EVENHAND_ORIGINALS"
 EXPERIMENT, TRACKING = "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_URI"
 # "0": the pod has the server's address, and this run is not tracked all the same.
@@ -128,6 +132,22 @@ def originals_folder(output: str) -> Path:
     """
     lasting = os.environ.get(ORIGINALS)
     return Path(lasting) if lasting else Path(f"{output}.originals")
+
+
+def kept_checkpoints(given: Path, usual: Path) -> Path:
+    """Where a command line keeps checkpoints: its own place, or one that outlives its workspace.
+
+    Args:
+        given: On the command line.
+        usual: The place of every run, below the working directory; another one was chosen.
+    """
+    lasting = os.environ.get(CHECKPOINTS, "")
+    return Path(lasting) if given == usual and lasting and "://" not in lasting else given
+
+
+def kept_originals() -> Path:
+    """Where a command line keeps the frozen model's latents that it is not told a place for."""
+    return Path(os.environ.get(ORIGINALS) or "artifacts/originals")
 
 
 def log_figures(metrics: Figures) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -83,7 +82,9 @@ def run(
     _refuse(context, runner, KFP_ALONE if runner == "dvc" else DVC_ALONE)
     chosen = find_preset(folder, preset) if preset else None
     if runner == "dvc":
-        raise typer.Exit(_by_dvc(params, chosen, values or (), keep=keep, show=show))
+        from pipelines.dvc_run import run_by_dvc
+
+        raise typer.Exit(run_by_dvc(params, chosen, values or (), keep=keep, show=show))
     containers = None
     if runner == "docker":
         from pipelines.containers import Containers
@@ -115,36 +116,6 @@ def _refuse(context: typer.Context, runner: str, others: dict[str, str]) -> None
             f"The runner {runner} has no {', '.join(given)}",
             do="leave it out, or choose another --runner",
         )
-
-
-def _by_dvc(
-    params: Path, preset: Preset | None, values: Sequence[str], *, keep: bool, show: bool
-) -> int:
-    """Check the values, then start `dvc exp run`; gives its exit status."""
-    import os
-    import shlex
-    import subprocess
-    import sys
-
-    from fairness_core.config import load, load_preset
-    from fairness_core.config.presets import experiment
-
-    if preset is None:
-        load(params, values)
-    else:
-        load_preset(params, preset, values)
-    command = experiment(preset, values, keep=keep)
-    if show:
-        typer.echo(shlex.join(command))
-        return 0
-    # Steps call plain `python`: it must be this environment's.
-    here = Path(sys.executable).parent
-    env = os.environ | {"PATH": f"{here}{os.pathsep}{os.environ.get('PATH', '')}"}
-    status = subprocess.run([sys.executable, "-m", *command], env=env, check=False).returncode
-    if status == 0 and not keep:
-        name = preset.name if preset else "NAME"
-        typer.echo(f"Figures: dvc exp show.  Report, images, metrics: dvc exp apply {name}")
-    return status
 
 
 def _by_kfp(

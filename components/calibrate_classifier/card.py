@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from fairness_core.portraits.models import called
+
 if TYPE_CHECKING:
     from fairness_core.datasets import Provenance
 
@@ -82,7 +84,7 @@ def classifier_card(
     ]
     made = (
         "Joined without further training from ready classifiers, one for each attribute: "
-        + "; ".join(f"{name} from `{place}`" for name, place in kind.items())
+        + "; ".join(f"{name} from `{called(place)}`" for name, place in kind.items())
         + ". Their licences apply. Temperatures and figures come from:"
         if not isinstance(kind, str)
         else f"Network `{kind}`, fitted by cross entropy on labelled faces of:"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.step import Settings, arguments, execute, open_step
+from components.task import ORIGINALS, kept_checkpoints, kept_originals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,6 @@ PLACES = {
     "classifiers": "artifacts/classifiers",
     "bank": "artifacts/bank",
     "checkpoints": "artifacts/checkpoints",
-    "originals": "artifacts/originals",
     "output": "artifacts/finetune",
     "metrics": "metrics/finetune.json",
 }
@@ -171,6 +171,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = arguments("finetune", __doc__)
     for name, place in PLACES.items():
         parser.add_argument(f"--{name}", type=Path, default=Path(place))
+    parser.add_argument("--originals", type=Path, default=kept_originals(), help=f"see {ORIGINALS}")
 
     def work(args: argparse.Namespace, params: Params, settings: Settings) -> None:
         run(
@@ -179,7 +180,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             attributes=params.section("attributes"),
             targets=params.section("targets"),
             settings=settings,
-            **{name: getattr(args, name) for name in PLACES},
+            **{name: getattr(args, name) for name in (*PLACES, "originals")}
+            | {"checkpoints": kept_checkpoints(args.checkpoints, Path(PLACES["checkpoints"]))},
         )
 
     return execute(parser, argv, work)

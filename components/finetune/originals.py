@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.step import Settings, arguments, execute, open_step
+from components.task import ORIGINALS, kept_originals
 
 if TYPE_CHECKING:
     from fairness_core.config import Params
@@ -94,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = arguments("finetune", __doc__)
     parser.prog = "evenhand originals"
     parser.add_argument("--prompts", type=Path, default=Path("artifacts/prompts"))
-    parser.add_argument("--originals", type=Path, default=Path("artifacts/originals"))
+    parser.add_argument("--originals", type=Path, default=kept_originals(), help=f"see {ORIGINALS}")
     parser.add_argument("--shard", default="1/1", help="I/N: every N-th iteration from the I-th")
     parser.add_argument("--processes", type=int, default=1, help="of the training that reads them")
 

@@ -55,7 +55,7 @@ def run(
         weights_sha256,
         write_bundle,
     )
-    from fairness_core.portraits.models import resolve
+    from fairness_core.portraits.models import called, resolve
     from fairness_core.runtime import sha256_file, verify
 
     with open_step(STEP, settings, {"weights": weights, "base": base}) as step:
@@ -72,7 +72,7 @@ def run(
             ) from error
         aligned = AttributeSpace.from_mapping(attributes).subset(finetune["align"])
         facts = BundleFacts(
-            base_model=base,
+            base_model=called(base),
             base_sha256=weights_sha256(resolve(base)),
             classifier_sha256=sha256_file(classifiers / "train" / "model.safetensors"),
             weights=weights,

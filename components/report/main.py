@@ -62,6 +62,7 @@ def run(
     from fairness_core.config import read_policy
     from fairness_core.evaluation import Bootstrap, judge
     from fairness_core.export import BUNDLE_KIND, use_of
+    from fairness_core.portraits.models import called
     from fairness_core.reporting import (
         CardFacts,
         ReportData,
@@ -92,13 +93,14 @@ def run(
         data = ReportData(
             facts=RunFacts(
                 title=settings.name,
-                model=models["base"],
+                model=called(models["base"]),
                 date=datetime.now(UTC).date().isoformat(),
                 seed=settings.seed,
                 steps=evaluation["steps"],
                 guidance=evaluation["guidance"],
                 revision=revision(),
-                more=target_facts(targets, prompts, space) | {"Face detector": models["detector"]},
+                more=target_facts(targets, prompts, space)
+                | {"Face detector": called(models["detector"])},
             ),
             space=space,
             aligned=align,
@@ -127,7 +129,7 @@ def run(
             images_per_prompt=images_per_prompt,
         )
         card = CardFacts(
-            base_model=models["base"],
+            base_model=called(models["base"]),
             license="apache-2.0",
             summary=f"{use.what} that move the shares of perceived attributes to a target.",
             usage=use.code,

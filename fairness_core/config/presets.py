@@ -109,19 +109,21 @@ def assignments(values: Mapping[str, Any]) -> list[str]:
     return list(_assignments(values, ""))
 
 
-def experiment(preset: Preset | None, overrides: Iterable[str], *, keep: bool) -> list[str]:
+def experiment(
+    preset: Preset | None, overrides: Iterable[str | Mapping[str, Any]], *, keep: bool
+) -> list[str]:
     """The command line ``dvc exp run`` of a preset with single values over it.
 
     Args:
         preset: The overlay; it names the experiment. None: DVC finds a name.
-        overrides: ``section.key=value``, the value in YAML, as ``load`` takes them.
+        overrides: ``section.key=value``, the value in YAML, or mappings, as ``load`` takes them.
         keep: Run in the working directory; otherwise in a temporary one.
     """
     values: dict[str, Any] = {}
     if preset is not None:
         merge(values, preset.values)
     for override in overrides:
-        merge(values, parse(override))
+        merge(values, parse(override) if isinstance(override, str) else override)
     given = [word for value in assignments(values) for word in ("--set-param", value)]
     name = [] if preset is None else ["--name", preset.name]
     return ["dvc", "exp", "run", *([] if keep else ["--temp"]), *name, *given]

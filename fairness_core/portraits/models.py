@@ -8,7 +8,7 @@ from fairness_core.errors import ModelError
 from fairness_core.runtime.artifacts import verify
 from fairness_core.runtime.hub import fetch, is_hub_id
 
-__all__ = ["SHIPPED", "WEIGHTS", "resolve"]
+__all__ = ["SHIPPED", "WEIGHTS", "called", "resolve"]
 
 WEIGHTS = Path(__file__).parent / "weights"
 SHIPPED = ("base", "clip", "clip-audit", "dino", "dino-audit", "faces")
@@ -39,6 +39,17 @@ def resolve(name: str) -> Path:
     if not Path(name).is_dir() and is_hub_id(name):
         return fetch(name)
     return _existing(Path(name), name)
+
+
+def called(name: str) -> str:
+    """What cards and reports call a model: a folder by its own name, not by where it lies here.
+
+    Args:
+        name: As ``resolve`` takes it; those that ship and those of the hub stay as they are.
+    """
+    if name.startswith(PREFIX) or (is_hub_id(name) and not Path(name).is_dir()):
+        return name
+    return Path(name).absolute().name
 
 
 def _existing(folder: Path, name: str) -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fairness_core.errors import ConfigError
+from fairness_core.runtime.mlflow_files import files_beside
 from fairness_core.runtime.outbox import Message, RefusedError, UnreachableError
 from fairness_core.runtime.redact import without_secrets
 
@@ -132,7 +133,8 @@ class MlflowStore:
             return
         found = self._client.get_experiment_by_name(self._experiment)
         if found is None:
-            experiment = self._client.create_experiment(self._experiment, tags=EXPERIMENT_TAGS)
+            place = files_beside(self.uri, self._experiment)
+            experiment = self._client.create_experiment(self._experiment, place, EXPERIMENT_TAGS)
         else:
             experiment = found.experiment_id
         run = self._client.create_run(

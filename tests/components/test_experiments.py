@@ -80,8 +80,8 @@ def calls(place):
     return path.read_text().split() if path.exists() else []
 
 
-def go(place, repository, *, seed=0, name="short", more=(), **options):
-    (experiment,) = experiments([name], place / "presets", overrides=more)
+def go(place, repository, *, seed=0, name="short", more=(), label="", **options):
+    (experiment,) = experiments([name], place / "presets", overrides=more, label=label)
     return run_experiment(
         experiment,
         seed,
@@ -126,15 +126,42 @@ def test_what_reads_files_that_stayed_the_same_is_not_made_again(place, reposito
     assert (folder / "artifacts/first/plan.json").read_text() == "7"
 
 
-def test_other_parameters_in_one_folder_do_not_touch_the_old_result(place, repository):
+def test_a_run_with_other_parameters_needs_a_name_of_its_own(place, repository):
     folder = go(place, repository)
-    old = (folder / "artifacts/second/a").resolve()
-    go(place, repository, more=["finetune.iterations=41"])
-    assert json.loads((folder / "artifacts/second/a/value.json").read_text()) == [0, 41]
-    assert json.loads((old / "value.json").read_text()) == [0, 40]
+    before = (folder / "params.yaml").read_text()
+    with pytest.raises(
+        ConfigError, match=r"short/seed-0: finetune.iterations is 40 there and 41 here.*--name"
+    ):
+        go(place, repository, more=["finetune.iterations=41"])
+    assert (folder / "params.yaml").read_text() == before
+    assert json.loads((folder / "artifacts/second/a/value.json").read_text()) == [0, 40]
+    other = go(place, repository, more=["finetune.iterations=41"], label="longer")
+    assert other == place / "out/short+longer/seed-0"
+    assert json.loads((other / "artifacts/second/a/value.json").read_text()) == [0, 41]
+    # What both have in common is made once, and neither is made again.
     go(place, repository)
-    assert (folder / "artifacts/second/a").resolve() == old
-    assert calls(place).count("second") == 2
+    go(place, repository, more=["finetune.iterations=41"], label="longer")
+    assert calls(place) == ["first", "second", "second"]
+    # Other attributes are another run too, a key that params.yaml did not have yet is not.
+    values = yaml.safe_load(before)
+    del values["finetune"]["rank"]
+    (folder / "params.yaml").write_text(yaml.safe_dump(values))
+    go(place, repository)
+    with pytest.raises(ConfigError, match="attributes are .* there"):
+        go(place, repository, more=["attributes.age.target=[0.5, 0.5]"])
+
+
+def test_a_run_under_way_keeps_its_folder(place, repository):
+    """Its later stages read the parameters that lie there."""
+    (place / "slow").touch()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(go, place, repository)
+        while not calls(place):
+            time.sleep(0.01)
+        with pytest.raises(ConfigError, match="iterations is 40 there and 41 here"):
+            go(place, repository, more=["finetune.iterations=41"])
+        assert first.result() == go(place, repository)
+    assert calls(place) == ["first", "second"]
 
 
 def test_a_failed_stage_shows_its_log_and_a_later_start_goes_on(place, repository):
@@ -208,6 +235,8 @@ def test_bad_input_is_named(place, repository, tmp_path):
     (place / "presets/list.yaml").unlink()
     with pytest.raises(ConfigError, match="needs a list of values.*rank=4"):
         experiments(["short"], place / "presets", vary=["finetune.rank=4"])
+    with pytest.raises(ConfigError, match="part of a folder's name. Given: a/b"):
+        experiments(["short"], place / "presets", label="a/b")
     with pytest.raises(ConfigError, match="pipeline file cannot be read"):
         read_stages(tmp_path / "none.yaml")
     with pytest.raises(ConfigError, match="one problem"):

@@ -67,6 +67,10 @@ def test_the_bundle_says_where_it_comes_from(done):
     assert f"young {100 * young:g} %, old {100 * old:g} %" in card
     assert "averaged (EMA)" in card
     assert extra["base_sha256"] in card
+    # Who downloads it learns the model's name, and not where it lay.
+    assert extra["base_model"] == done.base.name
+    assert f"`{done.base.name}`" in card
+    assert str(done.base.parent) not in card
 
 
 def test_images_are_what_stock_diffusers_makes_of_base_and_bundle(done):

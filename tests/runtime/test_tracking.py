@@ -88,6 +88,18 @@ def test_a_run_in_the_default_store(tracked, tmp_path):
     assert (files / "bundle" / "weights").read_text() == "w"
 
 
+def test_files_lie_beside_a_database_of_another_folder(tracked, tmp_path, monkeypatch):
+    """A workspace of DVC's own is gone after its run."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    (tmp_path / "workspace").mkdir()
+    monkeypatch.chdir(tmp_path / "workspace")
+    with tracked() as tracker:
+        tracker.table("figures", pd.DataFrame({"bias": [0.5]}))
+    (kept,) = (tmp_path / "mlruns").rglob("figures.csv")
+    assert kept.read_text() == "bias\n0.5\n"
+    assert not (tmp_path / "workspace" / "mlruns").exists()
+
+
 def test_the_commit_is_a_tag(tracked, tmp_path, fake_mlflow):
     git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
     subprocess.run([*git, "init", "-q"], check=True)
