@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fairness_core.attributes import AttributeSpace
+from fairness_core.config.labelled_faces import FACE_CHECKS
 from fairness_core.config.nearest import nearest
-from fairness_core.config.sound import Sound, UnsoundError
+from fairness_core.config.sound import Check, Sound, UnsoundError
 from fairness_core.config.source import Problem
 from fairness_core.errors import EvenhandError
 from fairness_core.groups import group_name, measured_groups
@@ -16,8 +17,6 @@ __all__ = ["cross_check"]
 
 # Those that can have training prompts; the core's prompts name the same.
 FAMILIES = ("occupation", "sport", "descriptor", "style", "named", "scene")
-
-Check = Callable[[Sound], Iterator[tuple[str, str]]]
 
 
 def _targets(get: Sound) -> Iterator[tuple[str, str]]:
@@ -93,50 +92,6 @@ def _factors(key: str) -> Check:
                 yield f"finetune.{key}", f"has no value for '{name}', which is aligned"
 
     return check
-
-
-def _by_attribute(key: str) -> Check:
-    """A value that may be a mapping has every attribute, then."""
-
-    def check(get: Sound) -> Iterator[tuple[str, str]]:
-        value, known = get(f"calibrate_classifier.{key}"), get.names()
-        if isinstance(value, dict):
-            for name in value:
-                if name not in known:
-                    yield (
-                        f"calibrate_classifier.{key}",
-                        f"'{name}' is not an attribute{nearest(name, known)}",
-                    )
-            missing = [name for name in known if name not in value]
-            if missing:
-                yield f"calibrate_classifier.{key}", f"has nothing for {', '.join(missing)}"
-
-    return check
-
-
-def _merges(get: Sound) -> Iterator[tuple[str, str]]:
-    for name in get("calibrate_classifier.merges"):
-        if name not in get.names():
-            yield (
-                f"calibrate_classifier.merges.{name}",
-                f"is not an attribute{nearest(name, get.names())}",
-            )
-
-
-def _networks(get: Sound) -> Iterator[tuple[str, str]]:
-    audit, train = (get(f"calibrate_classifier.{role}_network") for role in ("audit", "train"))
-    if isinstance(audit, dict) and isinstance(train, dict):
-        shared = sorted(set(audit.values()) & set(train.values()))
-        if shared:
-            yield (
-                "calibrate_classifier.audit_network",
-                f"must not have a classifier that training has; given {', '.join(shared)}",
-            )
-    elif audit == train:
-        yield (
-            "calibrate_classifier.audit_network",
-            f"must differ from train_network, whose mistakes it would repeat; given {audit}",
-        )
 
 
 def _checkpoints(get: Sound) -> Iterator[tuple[str, str]]:
@@ -218,11 +173,7 @@ CHECKS: tuple[Check, ...] = (
     _align,
     _factors("factor1"),
     _factors("factor2"),
-    _by_attribute("source"),
-    _by_attribute("train_network"),
-    _by_attribute("audit_network"),
-    _merges,
-    _networks,
+    *FACE_CHECKS,
     _checkpoints,
     _steps,
     _gradient_steps,

@@ -1,4 +1,5 @@
-from .bank import FaceBank, weights_sha256, write_bank
+from .bank import FaceBank, weights_sha256
+from .bank_files import write_bank, write_empty_bank
 from .face_identity import (
     FACE_SIZE,
     FaceEmbedder,
@@ -18,4 +19,5 @@ __all__ = [
     "onnx_twin_gap",
     "weights_sha256",
     "write_bank",
+    "write_empty_bank",
 ]
