@@ -174,6 +174,16 @@ def test_the_bank_merges_labels_as_the_classifiers_do(root):
     assert "race: WMELH = White; Black = Black" in " ".join(source.labels)
 
 
+def test_photographs_of_the_official_release_in_the_wild_are_cut_one_by_one(tmp_path):
+    space = AttributeSpace.from_mapping({"gender": {"classes": ["female", "male"]}})
+    write_celeba(tmp_path / "c", count=80, text=True, wild=True)
+    source = open_source(f"celeba:{tmp_path / 'c'}", 99, space, 0, Merging({}, 40, 0.25))
+    pictures = list(source.pictures)
+    assert len(pictures) == 48, "the training part alone"
+    assert pictures[0].source_id == "celeba:Img/img_celeba/000001.jpg"
+    assert len({tuple(picture.image.shape) for picture in pictures}) > 1, "of 64 px all"
+
+
 def test_a_photograph_is_cut_to_its_labelled_face():
     image = np.arange(40 * 60 * 3, dtype=np.uint8).reshape(40, 60, 3)
     box = np.array([20, 10, 30, 20], np.float32)
