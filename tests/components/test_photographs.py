@@ -13,6 +13,7 @@ from components.build_bank.main import main as build_bank
 from components.build_bank.sources import Merging, cut_face, open_source
 from components.calibrate_classifier.main import main as calibrate_classifier
 from components.finetune.assemble import load_realism
+from components.finetune.main import main as finetune
 from fairness_core.attributes import AttributeSpace
 from fairness_core.classifiers import AttributeClassifier
 from fairness_core.config import load_preset, read_presets
@@ -22,6 +23,7 @@ from fairness_core.portraits.models import resolve
 from fairness_core.runtime import read_json, read_table, verify
 from tests.conftest import REPOSITORY
 from tests.helpers.photo_sets import write_celeba, write_fairface
+from tests.helpers.tiny_world import write_params
 
 PRESETS = [p for p in read_presets(REPOSITORY / "presets") if p.name.startswith("sd15-")]
 FACES = {
@@ -130,6 +132,24 @@ def test_a_bank_of_fairface_has_the_training_faces_and_their_terms(done):
     assert loaded.labels["race"].unique().tolist() == [0, 1, 2, 3]
     races = [space["race"].classes[k] for k in loaded.labels["race"]]
     assert races == table["race"].tolist()
+
+
+@pytest.mark.slow
+def test_finetuning_takes_its_aims_from_a_bank_of_fairface(tiny_world, root, repository, tmp_path):
+    path = write_params(tmp_path / "p.yaml", repository, tiny_world, lambda_face=1.0,
+                        iterations=1, images_per_prompt=4, checkpoint_every=1)  # fmt: skip
+    bank = tmp_path / "bank"
+    drawn = {**FACES, "face_embedder": str(tiny_world.face_embedder)}
+    options = [f"models.{k}={'null' if v is None else v}" for k, v in drawn.items()]
+    options += [f"build_bank.source=fairface:{root / 'fairface'}", "build_bank.images=64"]
+    given = [word for option in options for word in ("--set", option)]
+    assert build_bank(["--params", str(path), *given, "--out", str(bank)]) == 0
+    places = {"params": path, "prompts": tiny_world.prompts, "classifiers": tiny_world.classifiers,
+              "bank": bank, "checkpoints": tmp_path / "c", "output": tmp_path / "o",
+              "metrics": tmp_path / "m.json"}  # fmt: skip
+    assert finetune([word for k, v in places.items() for word in (f"--{k}", str(v))]) == 0
+    log = read_table(tmp_path / "o" / "log.parquet")
+    assert log["loss_face"].iloc[0] > 0
 
 
 @pytest.mark.slow
