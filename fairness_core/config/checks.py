@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from string import Formatter
 from typing import Any
 
 from fairness_core.attributes import AttributeSpace
@@ -17,6 +18,8 @@ __all__ = ["cross_check"]
 
 # Those that can have training prompts; the core's prompts name the same.
 FAMILIES = ("occupation", "sport", "descriptor", "style", "named", "scene")
+# What an intervention fills in; the core's baselines know the same.
+WORDING = {"prompt", "subject", "classes", "attributes"}
 
 
 def _targets(get: Sound) -> Iterator[tuple[str, str]]:
@@ -158,11 +161,30 @@ def _baselines(get: Sound) -> Iterator[tuple[str, str]]:
     methods, prompt = get("baselines.methods"), get("baselines.attribute_prompt")
     if len(set(methods)) < len(methods):
         yield "baselines.methods", f"a method is named twice; given {methods}"
-    if prompt.count("{}") != 1:
+    if _fields(prompt) != [""]:
         yield (
             "baselines.attribute_prompt",
             f"needs one {{}} for the words of a class; given '{prompt}'",
         )
+
+
+def _wording(get: Sound) -> Iterator[tuple[str, str]]:
+    wording = get("baselines.wording")
+    used = set(_fields(wording) or ())
+    if used - WORDING or not used & {"prompt", "subject"}:
+        yield (
+            "baselines.wording",
+            "holds {prompt} or {subject}, and may hold {attributes} and {classes}; "
+            f"given '{wording}'",
+        )
+
+
+def _fields(text: str) -> list[str] | None:
+    """Names between braces, in order; None where a brace has no other."""
+    try:
+        return [name for _, name, _, _ in Formatter().parse(text) if name is not None]
+    except ValueError:
+        return None
 
 
 CHECKS: tuple[Check, ...] = (
@@ -181,6 +203,7 @@ CHECKS: tuple[Check, ...] = (
     _stop,
     _trained,
     _baselines,
+    _wording,
 )
 
 

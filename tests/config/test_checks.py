@@ -22,6 +22,10 @@ from fairness_core.errors import ConfigError
          "calibrate_classifier.audit_network: must differ"),
         (["calibrate_classifier.source={gender: 'celeba:c', race: 'fairface:f', ag: 'celeba:c', "
           "age: 'celeba:c'}"], "calibrate_classifier.source: 'ag' is not an attribute; did you"),
+        (["baselines.wording='{prompt}, of any {attribute}'"], "baselines.wording: holds {prompt} "
+         "or {subject}, and may hold {attributes} and {classes}; given '{prompt}, of any"),
+        (["baselines.wording='{prompt} of {'"], "baselines.wording: holds {prompt} or {subject}"),
+        (["baselines.attribute_prompt='a {} of {x}'"], "baselines.attribute_prompt: needs one {}"),
         (["calibrate_classifier.source=celeba:c"], "calibrate_classifier.source: celeba does not "
          "label 'race', only gender, age; name a source of each attribute"),
         (["build_bank.source=lfw:x"],
@@ -134,6 +138,13 @@ def test_the_networks_are_those_that_can_be_built():
     from fairness_core.config.choices import NETWORKS as KNOWN
 
     assert tuple(NETWORKS) == KNOWN
+
+
+def test_a_wording_holds_what_the_intervention_fills_in():
+    from fairness_core.baselines.intervention import FIELDS
+    from fairness_core.config.checks import WORDING
+
+    assert WORDING == FIELDS
 
 
 def test_sources_label_what_the_readers_and_the_drawn_world_do():
