@@ -4,7 +4,15 @@ from kfp.dsl import Dataset, Output
 
 from components.contract import STARTS, component
 
-READS = (*STARTS, "models", "attributes", "build_bank")
+READS = (
+    *STARTS,
+    "models",
+    "attributes",
+    "build_bank",
+    "calibrate_classifier.fairface_padding",
+    "calibrate_classifier.merges",
+    "calibrate_classifier.old_from",
+)
 
 
 @component

@@ -1,7 +1,9 @@
 """Embed labelled faces that nobody generated: the bank of the face realism loss.
 
 Writes ``faces.safetensors``, ``faces.parquet`` (labels, source and licence of every face) and a
-manifest with the counts per class and the sha256 of the embedder that made the vectors.
+manifest with the counts per class, how labels became classes and the sha256 of the embedder that
+made the vectors. The faces are drawn, or those of FairFace's or CelebA's training part. Without a
+source the bank is empty and no network is loaded.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from components.step import Settings, arguments, execute, face_detector, open_st
 if TYPE_CHECKING:
     import pandas as pd
 
+    from components.build_bank.sources import Merging
     from fairness_core.attributes import AttributeSpace
     from fairness_core.config import Params
 
@@ -25,9 +28,10 @@ STEP = "build_bank"
 
 def run(
     *,
-    source: str,
+    source: str | None,
     images: int,
     batch_size: int,
+    merging: Merging,
     models: Mapping[str, Any],
     attributes: Mapping[str, Any],
     settings: Settings,
@@ -36,9 +40,10 @@ def run(
     """Write the bank.
 
     Args:
-        source: Where the faces come from.
-        images: Pictures read, at most.
+        source: ``portraits``, ``fairface:FOLDER`` or ``celeba:FOLDER``; None: an empty bank.
+        images: Portraits drawn, or pictures read at most.
         batch_size: Pictures per network call.
+        merging: How a data set's labels become classes.
         models: Section ``models``: the detector and the face embedder are used.
         attributes: Section ``attributes``.
         settings: Section ``run``.
@@ -46,6 +51,7 @@ def run(
 
     Raises:
         ConfigError: No such source, or it does not label an attribute with these classes.
+        DataError: A data set is incomplete or has unknown labels, or a picture is damaged.
         FaceError: No picture has a face.
     """
     from components.build_bank.sources import open_source
@@ -57,9 +63,13 @@ def run(
 
     with open_step(STEP, settings, {"source": source, "images": images}) as step:
         space = AttributeSpace.from_mapping(attributes)
+        if source is None:
+            _write_no_faces(space, out)
+            step.log.info("no source is named: the bank is empty")
+            return
+        given = open_source(source, images, space, settings.seed, merging)
         place = resolve(models["face_embedder"])
         embedder = load_face_embedder(place, device=step.device)
-        given = open_source(source, images, space, settings.seed)
         found = embed_faces(
             given.pictures,
             space,
@@ -77,6 +87,7 @@ def run(
                 "face-bank",
                 source=given.about,
                 licence=given.licence,
+                labels=list(given.labels),
                 embedder_sha256=made_with,
                 faces=len(table),
                 without_face=found.without_face,
@@ -84,6 +95,16 @@ def run(
             )
         step.log.info("%d faces (%d pictures had none): %s", len(table), found.without_face, counts)
         step.tracker.metrics({"faces": float(len(table)), "no_face": float(found.without_face)})
+
+
+def _write_no_faces(space: AttributeSpace, out: Path) -> None:
+    """An empty bank, for runs without the realism loss."""
+    from fairness_core.embeddings import write_empty_bank
+    from fairness_core.runtime import atomic_folder, write_manifest
+
+    with atomic_folder(out) as folder:
+        write_empty_bank(folder, space.names)
+        write_manifest(folder, "face-bank", source=None, faces=0)
 
 
 def _counts(table: pd.DataFrame, space: AttributeSpace) -> dict[str, dict[str, int]]:
@@ -100,8 +121,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("artifacts/bank"), help="written")
 
     def work(args: argparse.Namespace, params: Params, settings: Settings) -> None:
+        from components.build_bank.sources import Merging
+
+        merging = Merging(
+            params.calibrate_classifier.merges,
+            params.calibrate_classifier.old_from,
+            params.calibrate_classifier.fairface_padding,
+        )
         run(
             **params.section(STEP),
+            merging=merging,
             models=params.section("models"),
             attributes=params.section("attributes"),
             settings=settings,

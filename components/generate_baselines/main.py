@@ -77,10 +77,10 @@ def run(
     Raises:
         ArtifactError: Prompts or classifier are missing or damaged.
         ConfigError: A joint target for uce.
-        ModelError: The base model is missing or damaged.
+        ModelError: The base model is missing or damaged, or a method has no way to its kind.
         PromptError: No prompt to sample, one too long for the model, or an unusable wording.
     """
-    from components.generate_baselines.prepare import Look, applied, prepare
+    from components.generate_baselines.prepare import Look, applied, check_model, prepare
     from fairness_core.attributes import AttributeSpace
     from fairness_core.config import Baselines
     from fairness_core.diffusion import DiffusionStack
@@ -122,6 +122,7 @@ def run(
             own = {name: baselines[name] for name in OWN[method]}
             recipe = {"model": method, **shared, "settings": own}
             stack = DiffusionStack.load(folder, device=step.device)
+            check_model(section.methods, stack)
             judges = _judges(models, classifiers, space, step.device)
             facts = prepare(
                 method, stack, catalog, narrow, section, judges, look, work / method,

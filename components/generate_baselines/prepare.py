@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from fairness_core.prompts import prompt_spaces
 from fairness_core.runtime.artifacts import read_json, write_json
 from fairness_core.runtime.logs import get_logger
 
-__all__ = ["Judges", "Look", "applied", "prepare"]
+__all__ = ["Judges", "Look", "applied", "check_model", "prepare"]
 
 FACTS = "preparation.json"
 WEIGHTS = "weights.safetensors"
@@ -45,6 +45,17 @@ class Look:
     guidance: float
     batch_size: int
     seed: int
+
+
+def check_model(methods: Sequence[str], stack: DiffusionStack) -> None:
+    """Refuse a model that some method has no way to, before another one has sampled for hours.
+
+    Raises:
+        ModelError: uce or debiasvl is among the methods, and the model is not Stable Diffusion 1.x
+            or 2.x.
+    """
+    if set(methods) - {"intervention"}:
+        baselines.require_text_unet(stack)
 
 
 def prepare(

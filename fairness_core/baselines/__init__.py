@@ -10,6 +10,7 @@ from fairness_core.baselines.concepts import (
     last_states,
     neutral_occupations,
     pair_texts,
+    require_text_unet,
 )
 from fairness_core.baselines.editing import (
     edit_matrix,
@@ -46,6 +47,7 @@ __all__ = [
     "pair_texts",
     "project_text",
     "projections",
+    "require_text_unet",
 ]
 
 METHODS = ("intervention", "uce", "debiasvl")

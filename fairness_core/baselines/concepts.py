@@ -22,6 +22,7 @@ __all__ = [
     "last_states",
     "neutral_occupations",
     "pair_texts",
+    "require_text_unet",
 ]
 
 BATCH = 64  # texts per call of the text encoder
@@ -100,6 +101,20 @@ def _split(prompts: pd.DataFrame) -> list[tuple[str, str]]:
     return found
 
 
+def require_text_unet(stack: DiffusionStack) -> None:
+    """Refuse models that uce and debiasvl have no way to: both change what a U-Net reads.
+
+    Raises:
+        ModelError: The model has not one text encoder and a U-Net.
+    """
+    if list(stack.text_encoders) != ["text_encoder"] or stack.family.network != "unet":
+        raise ModelError(
+            "uce and debiasvl are built on one text encoder and the U-Net that reads its states",
+            given=stack.family.pipeline.__name__,
+            do="use Stable Diffusion 1.x or 2.x, or leave them out of baselines.methods",
+        )
+
+
 def last_states(stack: DiffusionStack, texts: Sequence[str]) -> Float[Tensor, "n d"]:
     """State of each text's last token before the end token, on the CPU (UCE's concept)."""
     return _states(stack, texts, before_end=1)
@@ -112,12 +127,7 @@ def end_states(stack: DiffusionStack, texts: Sequence[str]) -> Float[Tensor, "n 
 
 @torch.no_grad()
 def _states(stack: DiffusionStack, texts: Sequence[str], *, before_end: int) -> Tensor:
-    if list(stack.text_encoders) != ["text_encoder"] or stack.family.network != "unet":
-        raise ModelError(
-            "uce and debiasvl are built on one text encoder and the U-Net that reads its states",
-            given=stack.family.pipeline.__name__,
-            do="use Stable Diffusion 1.x or 2.x, or leave them out of baselines.methods",
-        )
+    require_text_unet(stack)
     if not texts or not all(texts):
         raise PromptError(
             "A text is empty, so it has no word to take a state of", given=list(texts)

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import Linear
 
+from fairness_core.baselines.concepts import require_text_unet
 from fairness_core.diffusion import DiffusionStack
 from fairness_core.errors import ConfigError, ModelError
 
@@ -76,8 +77,9 @@ def projections(stack: DiffusionStack) -> dict[str, Float[Tensor, "o d"]]:
     """Copy the weights of all cross-attention keys and values, named as in the U-Net's state.
 
     Raises:
-        ModelError: The network has none of them.
+        ModelError: The model has not one text encoder and a U-Net, or the U-Net has none of them.
     """
+    require_text_unet(stack)
     found = {
         f"{name}.weight": module.weight.detach().clone()
         for name, module in stack.unet.named_modules()
@@ -101,8 +103,10 @@ def load_edit(stack: DiffusionStack, state: Mapping[str, Tensor]) -> None:
         state: As `edited_weights` gave it, or read from its safetensors file.
 
     Raises:
-        ModelError: A name or shape differs from the model's; nothing is copied then.
+        ModelError: The model has not one text encoder and a U-Net, or a name or shape differs from
+            the model's; nothing is copied then.
     """
+    require_text_unet(stack)
     parameters = dict(stack.unet.named_parameters())
     wrong = [
         name

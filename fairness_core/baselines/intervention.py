@@ -14,7 +14,7 @@ from fairness_core.prompts import named_column
 
 __all__ = ["broken_words", "intervene"]
 
-FIELDS = {"prompt", "subject", "classes"}
+FIELDS = {"prompt", "subject", "classes", "attributes"}
 
 
 def intervene(prompts: pd.DataFrame, wording: str, space: AttributeSpace) -> pd.Series:
@@ -26,8 +26,9 @@ def intervene(prompts: pd.DataFrame, wording: str, space: AttributeSpace) -> pd.
 
     Args:
         prompts: Columns prompt_id, prompt, subject, named_<attribute>.
-        wording: Text with ``{prompt}``, ``{subject}`` or ``{classes}``: the class names of all
-            attributes of the space, separated by spaces.
+        wording: Text with ``{prompt}`` or ``{subject}``; ``{attributes}`` becomes the attributes'
+            names as in a sentence ("gender, race and age"), ``{classes}`` the class names of all of
+            them, separated by spaces, for models that know words and no sentences.
         space: The attributes that are to be balanced.
 
     Returns:
@@ -39,17 +40,19 @@ def intervene(prompts: pd.DataFrame, wording: str, space: AttributeSpace) -> pd.
     used = {name for _, name, _, _ in string.Formatter().parse(wording) if name is not None}
     if used - FIELDS or not used & {"prompt", "subject"}:
         raise PromptError(
-            "The wording of an intervention holds {prompt} or {subject}, and may hold {classes}",
+            "The wording of an intervention holds {prompt} or {subject}, and may hold {attributes} "
+            "and {classes}",
             given=wording,
-            do="write for example '{prompt}, {classes}'",
+            do="write for example '{prompt}, of any {attributes}'",
         )
     columns = [name for name in prompts.columns if str(name).startswith(named_column(""))]
     named = prompts[columns].notna().any(axis=1)
     classes = " ".join(name for attribute in space.attributes for name in attribute.classes)
+    *others, last = [name.replace("_", " ") for name in space.names]
+    attributes = f"{', '.join(others)} and {last}" if others else last
+    asked = {"classes": classes, "attributes": attributes}
     texts = [
-        row.prompt
-        if names
-        else wording.format(prompt=row.prompt, subject=row.subject, classes=classes)
+        row.prompt if names else wording.format(prompt=row.prompt, subject=row.subject, **asked)
         for row, names in zip(prompts.itertuples(), named, strict=True)
     ]
     return pd.Series(texts, index=pd.Index(prompts["prompt_id"]), name="text", dtype="object")

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fairness_core.baselines.concepts import require_text_unet
 from fairness_core.diffusion import DiffusionStack, tokenize
 from fairness_core.errors import ConfigError, ModelError
 
@@ -86,8 +87,10 @@ def project_text(stack: DiffusionStack, projection: Float[Tensor, "d d"]) -> Ite
         projection: P.
 
     Raises:
-        ModelError: The matrix has another width than the text states.
+        ModelError: The model has not one text encoder and a U-Net, or the matrix has another width
+            than the text states.
     """
+    require_text_unet(stack)
     width = stack.text_encoder.config.hidden_size
     if projection.shape[0] != width:
         raise ModelError(

@@ -47,7 +47,9 @@ class Baselines(Section):
     methods: Annotated[
         tuple[Literal["intervention", "uce", "debiasvl"], ...], BeforeValidator(pair)
     ] = Field(description="methods compared; none: nothing is compared")
-    wording: Text = Field(description="intervention: holds {prompt} or {subject}; {classes}: names")
+    wording: Text = Field(
+        description="intervention: holds {prompt} or {subject}; {attributes}, {classes}: names"
+    )
     attribute_prompt: Text = Field(description="{}: the words of a class")
     words: dict[str, Text] = Field(description="words that ask for a class, where not its name")
     concepts: Annotated[int, Field(ge=1)] | None = Field(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from string import Formatter
 from typing import Any
 
 from fairness_core.attributes import AttributeSpace
+from fairness_core.config.labelled_faces import FACE_CHECKS
 from fairness_core.config.nearest import nearest
-from fairness_core.config.sound import Sound, UnsoundError
+from fairness_core.config.sound import Check, Sound, UnsoundError
 from fairness_core.config.source import Problem
 from fairness_core.errors import EvenhandError
 from fairness_core.groups import group_name, measured_groups
@@ -16,8 +18,8 @@ __all__ = ["cross_check"]
 
 # Those that can have training prompts; the core's prompts name the same.
 FAMILIES = ("occupation", "sport", "descriptor", "style", "named", "scene")
-
-Check = Callable[[Sound], Iterator[tuple[str, str]]]
+# What an intervention fills in; the core's baselines know the same.
+WORDING = {"prompt", "subject", "classes", "attributes"}
 
 
 def _targets(get: Sound) -> Iterator[tuple[str, str]]:
@@ -95,50 +97,6 @@ def _factors(key: str) -> Check:
     return check
 
 
-def _by_attribute(key: str) -> Check:
-    """A value that may be a mapping has every attribute, then."""
-
-    def check(get: Sound) -> Iterator[tuple[str, str]]:
-        value, known = get(f"calibrate_classifier.{key}"), get.names()
-        if isinstance(value, dict):
-            for name in value:
-                if name not in known:
-                    yield (
-                        f"calibrate_classifier.{key}",
-                        f"'{name}' is not an attribute{nearest(name, known)}",
-                    )
-            missing = [name for name in known if name not in value]
-            if missing:
-                yield f"calibrate_classifier.{key}", f"has nothing for {', '.join(missing)}"
-
-    return check
-
-
-def _merges(get: Sound) -> Iterator[tuple[str, str]]:
-    for name in get("calibrate_classifier.merges"):
-        if name not in get.names():
-            yield (
-                f"calibrate_classifier.merges.{name}",
-                f"is not an attribute{nearest(name, get.names())}",
-            )
-
-
-def _networks(get: Sound) -> Iterator[tuple[str, str]]:
-    audit, train = (get(f"calibrate_classifier.{role}_network") for role in ("audit", "train"))
-    if isinstance(audit, dict) and isinstance(train, dict):
-        shared = sorted(set(audit.values()) & set(train.values()))
-        if shared:
-            yield (
-                "calibrate_classifier.audit_network",
-                f"must not have a classifier that training has; given {', '.join(shared)}",
-            )
-    elif audit == train:
-        yield (
-            "calibrate_classifier.audit_network",
-            f"must differ from train_network, whose mistakes it would repeat; given {audit}",
-        )
-
-
 def _checkpoints(get: Sound) -> Iterator[tuple[str, str]]:
     every, iterations = get("finetune.checkpoint_every"), get("finetune.iterations")
     if every > iterations:
@@ -203,11 +161,30 @@ def _baselines(get: Sound) -> Iterator[tuple[str, str]]:
     methods, prompt = get("baselines.methods"), get("baselines.attribute_prompt")
     if len(set(methods)) < len(methods):
         yield "baselines.methods", f"a method is named twice; given {methods}"
-    if prompt.count("{}") != 1:
+    if _fields(prompt) != [""]:
         yield (
             "baselines.attribute_prompt",
             f"needs one {{}} for the words of a class; given '{prompt}'",
         )
+
+
+def _wording(get: Sound) -> Iterator[tuple[str, str]]:
+    wording = get("baselines.wording")
+    used = set(_fields(wording) or ())
+    if used - WORDING or not used & {"prompt", "subject"}:
+        yield (
+            "baselines.wording",
+            "holds {prompt} or {subject}, and may hold {attributes} and {classes}; "
+            f"given '{wording}'",
+        )
+
+
+def _fields(text: str) -> list[str] | None:
+    """Names between braces, in order; None where a brace has no other."""
+    try:
+        return [name for _, name, _, _ in Formatter().parse(text) if name is not None]
+    except ValueError:
+        return None
 
 
 CHECKS: tuple[Check, ...] = (
@@ -218,11 +195,7 @@ CHECKS: tuple[Check, ...] = (
     _align,
     _factors("factor1"),
     _factors("factor2"),
-    _by_attribute("source"),
-    _by_attribute("train_network"),
-    _by_attribute("audit_network"),
-    _merges,
-    _networks,
+    *FACE_CHECKS,
     _checkpoints,
     _steps,
     _gradient_steps,
@@ -230,6 +203,7 @@ CHECKS: tuple[Check, ...] = (
     _stop,
     _trained,
     _baselines,
+    _wording,
 )
 
 

@@ -5,9 +5,20 @@ from __future__ import annotations
 import re
 from typing import Any
 
-__all__ = ["NETWORKS", "network", "source_of_faces"]
+__all__ = ["LABELLED", "NETWORKS", "network", "source_of_bank", "source_of_faces"]
 
 SOURCE = re.compile(r"(fairface|celeba):.+")
+# What each source labels. The drawn world has classes of its own; those of a data set are merged
+# from its labels. The core's portraits and datasets say the same.
+LABELLED: dict[str, dict[str, tuple[str, ...]]] = {
+    "portraits": {
+        "gender": ("female", "male"),
+        "race": ("light", "golden", "brown", "dark"),
+        "age": ("young", "old"),
+    },
+    "fairface": {"gender": (), "race": (), "age": ()},
+    "celeba": {"gender": (), "age": ()},
+}
 NETWORKS = ("resnet", "mobilenet", "mobilenet_v3_large", "resnet50")
 
 
@@ -23,6 +34,15 @@ def source_of_faces(value: Any) -> Any:
             "'portraits', fairface:FOLDER, celeba:FOLDER or a mapping from each attribute to one "
             "of the last two is needed"
         )
+    return value
+
+
+def source_of_bank(value: Any) -> Any:
+    """``portraits``, a data set's folder, or null: no bank."""
+    if value not in ("portraits", None) and not (
+        isinstance(value, str) and SOURCE.fullmatch(value)
+    ):
+        raise ValueError("'portraits', fairface:FOLDER, celeba:FOLDER or null is needed")
     return value
 
 

@@ -19,7 +19,7 @@ from fairness_core.config.after_training import (
     Report,
     Sweep,
 )
-from fairness_core.config.choices import network, source_of_faces
+from fairness_core.config.choices import network, source_of_bank, source_of_faces
 from fairness_core.config.finetune import Finetune, LearningRate
 from fairness_core.config.targets import (
     AttributeEntry,
@@ -142,8 +142,12 @@ class CalibrateClassifier(Section):
 class BuildBank(Section):
     """Faces that nobody generated, for the face realism loss."""
 
-    source: Text = Field(description="where the faces come from: portraits")
-    images: int = Field(ge=1, le=10_000_000, description="pictures read, at most")
+    source: Annotated[Text | None, BeforeValidator(source_of_bank)] = Field(
+        description="labelled faces: portraits, fairface:FOLDER, celeba:FOLDER; null: no bank"
+    )
+    images: int = Field(
+        ge=1, le=10_000_000, description="labelled portraits drawn, or pictures read at most"
+    )
     batch_size: BatchSize
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from fairness_core.config.source import Place
 
-__all__ = ["Sound", "UnsoundError"]
+__all__ = ["Check", "Sound", "UnsoundError"]
 
 
 class UnsoundError(LookupError):
@@ -46,3 +46,6 @@ class Sound:
         if not isinstance(attributes, dict):
             raise UnsoundError("attributes")
         return [str(name) for name in attributes]
+
+
+Check = Callable[[Sound], Iterator[tuple[str, str]]]

@@ -4,10 +4,11 @@ from fairness_core.datasets.celeba import read_celeba
 from fairness_core.datasets.faces import Example, FaceDataset, Provenance
 from fairness_core.datasets.fairface import fairface_merges, read_fairface
 from fairness_core.datasets.images import decode
-from fairness_core.datasets.source import KINDS, Split, read_faces
+from fairness_core.datasets.source import KINDS, LABELLED, Split, read_faces
 
 __all__ = [
     "KINDS",
+    "LABELLED",
     "Example",
     "FaceDataset",
     "Provenance",

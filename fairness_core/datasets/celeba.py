@@ -27,7 +27,7 @@ from fairness_core.datasets.tables import (
 from fairness_core.errors import ConfigError, DataError
 from fairness_core.labels import Merge, classes_of_labels
 
-__all__ = ["read_celeba"]
+__all__ = ["COLUMNS", "read_celeba"]
 
 NAME = "CelebA"
 ID = "image_id"

@@ -8,16 +8,18 @@ from typing import Literal, get_args
 import numpy as np
 
 from fairness_core.attributes import AttributeSpace
-from fairness_core.datasets.celeba import read_celeba
+from fairness_core.datasets.celeba import COLUMNS, read_celeba
 from fairness_core.datasets.faces import FaceDataset
-from fairness_core.datasets.fairface import read_fairface
+from fairness_core.datasets.fairface import LABELS, read_fairface
 from fairness_core.errors import ConfigError
 from fairness_core.labels import Merge
 
-__all__ = ["KINDS", "Split", "read_faces"]
+__all__ = ["KINDS", "LABELLED", "Split", "read_faces"]
 
 Split = Literal["train", "val", "test"]
-KINDS = ("fairface", "celeba")
+# What each data set labels.
+LABELLED = {"fairface": tuple(LABELS), "celeba": tuple(COLUMNS)}
+KINDS = tuple(LABELLED)
 
 
 def read_faces(

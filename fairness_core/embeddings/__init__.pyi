@@ -1,4 +1,5 @@
-from .bank import FaceBank, weights_sha256, write_bank
+from .bank import FaceBank, weights_sha256
+from .bank_files import write_bank, write_empty_bank
 from .face_identity import FaceEmbedder, export_onnx
 from .face_network import FACE_SIZE, FaceNetwork
 from .face_pack import (
@@ -26,4 +27,5 @@ __all__ = [
     "untrained_face_embedder",
     "weights_sha256",
     "write_bank",
+    "write_empty_bank",
 ]

@@ -10,19 +10,16 @@ from pathlib import Path
 import pandas as pd
 import torch
 from jaxtyping import Bool, Float, Int
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from fairness_core.attributes import AttributeSpace
+from fairness_core.embeddings.bank_files import read_table, read_vectors
 from fairness_core.embeddings.face_pack import weights_file
 from fairness_core.errors import ArtifactError
 from fairness_core.types import Targets
 
-__all__ = ["FaceBank", "weights_sha256", "write_bank"]
+__all__ = ["FaceBank", "weights_sha256"]
 
-VECTORS, TABLE = "faces.safetensors", "faces.parquet"
-KEY, EMBEDDER = "embeddings", "embedder_sha256"
 # Bank rows in one product: 64 queries against this many take 16 MiB.
 CHUNK = 65536
 
@@ -63,13 +60,19 @@ class FaceBank:
             device: Where the vectors go.
 
         Raises:
-            ArtifactError: A file is missing or damaged, the bank was made with other weights, an
-                attribute is not labelled, a class has no face, or no face is of all of some
-                combination of classes.
+            ArtifactError: A file is missing or damaged, the bank is empty or was made with other
+                weights, an attribute is not labelled, a class has no face, or no face is of all of
+                some combination of classes.
         """
         folder = Path(folder)
-        vectors = _read_vectors(folder / VECTORS, embedder_sha256)
-        table = _read_table(folder / TABLE)
+        table = read_table(folder)
+        if table.empty:
+            raise ArtifactError(
+                "The face bank is empty, as build_bank.source null makes it",
+                given=folder,
+                do="name a source and run build_bank again, or set finetune.lambda_face to 0",
+            )
+        vectors = read_vectors(folder, embedder_sha256)
         if len(table) != len(vectors):
             raise ArtifactError(
                 "The face bank's table and embeddings have different numbers of rows",
@@ -155,75 +158,6 @@ def weights_sha256(folder: str | Path) -> str:
     """
     with weights_file(folder).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_bank(
-    folder: str | Path, vectors: Float[Tensor, "b d"], table: pd.DataFrame, *, embedder_sha256: str
-) -> None:
-    """Write ``faces.safetensors`` and ``faces.parquet``.
-
-    Args:
-        folder: Exists already.
-        vectors: Unit vectors.
-        table: One row for each: ``source_id``, ``source``, ``licence``, and per attribute the class
-            name, null where not labelled.
-        embedder_sha256: Of the weights that made the vectors, kept with them.
-
-    Raises:
-        ArtifactError: The numbers of rows differ, or there are none.
-    """
-    if len(table) != len(vectors) or table.empty:
-        raise ArtifactError(
-            "A face bank needs faces, and one row of labels for each",
-            given=f"{len(vectors)} faces, {len(table)} rows",
-        )
-    folder = Path(folder)
-    save_file(
-        {KEY: vectors.detach().cpu().float().contiguous()},
-        folder / VECTORS,
-        # One entry: safetensors writes several in an order that differs from process to process.
-        metadata={EMBEDDER: embedder_sha256},
-    )
-    table.to_parquet(folder / TABLE, index=False, engine="pyarrow")
-
-
-def _missing(path: Path) -> ArtifactError:
-    return ArtifactError(
-        f"The face bank has no {path.name}", given=path.parent, do="run build_bank first"
-    )
-
-
-def _read_vectors(path: Path, embedder_sha256: str) -> Float[Tensor, "b d"]:
-    if not path.is_file():
-        raise _missing(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            made_with = (file.metadata() or {}).get(EMBEDDER)
-            vectors: Tensor = file.get_tensor(KEY)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ArtifactError(
-            f"The face bank's embeddings are damaged ({error})", given=path, do="run build_bank"
-        ) from error
-    if made_with != embedder_sha256:
-        raise ArtifactError(
-            "The face bank was made with another face embedder, so its distances mean nothing",
-            given=f"{path}: made with {made_with}, models.face_embedder is {embedder_sha256}",
-            do="run build_bank again",
-        )
-    return vectors
-
-
-def _read_table(path: Path) -> pd.DataFrame:
-    if not path.is_file():
-        raise _missing(path)
-    import pyarrow as pa
-
-    try:
-        return pd.read_parquet(path)
-    except (pa.ArrowException, OSError) as error:
-        raise ArtifactError(
-            f"The face bank's table is damaged ({error})", given=path, do="run build_bank again"
-        ) from error
 
 
 def _classes(

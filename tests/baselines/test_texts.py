@@ -14,13 +14,19 @@ from fairness_core.baselines import (
     end_states,
     intervene,
     last_states,
+    load_edit,
     neutral_occupations,
     pair_texts,
+    project_text,
+    projections,
 )
+from fairness_core.config import load_preset, read_presets
 from fairness_core.diffusion import DiffusionStack, encode_prompts
 from fairness_core.errors import ModelError, PromptError
 from fairness_core.portraits.models import resolve
 from fairness_core.portraits.world import ATTRIBUTES, catalog
+from fairness_core.prompts import photo_catalog
+from tests.conftest import REPOSITORY
 from tests.helpers.tiny_families import make_tiny
 
 SPACE = AttributeSpace.from_mapping(
@@ -52,6 +58,45 @@ def test_the_sentence_of_the_paper_and_prompts_that_name_a_class():
 def test_a_wording_that_names_all_classes():
     texts = intervene(PROMPTS, "a {classes} {subject}", SPACE)
     assert texts["b"] == "a female male light dark pilot"
+
+
+@pytest.mark.parametrize(
+    ("names", "read"),
+    [
+        (["gender"], "every gender"),
+        (["gender", "race"], "every gender and race"),
+        (["gender", "race", "skin_tone"], "every gender, race and skin tone"),
+    ],
+)
+def test_a_wording_that_names_the_attributes_is_a_sentence(names, read):
+    space = AttributeSpace.from_mapping({name: {"classes": ["WMELH", "x"]} for name in names})
+    texts = intervene(PROMPTS, "{prompt}, if people of every {attributes} can be shown", space)
+    assert texts["b"] == f"a photo of a pilot, if people of {read} can be shown"
+    assert texts["c"] == "a female judge"
+
+
+@pytest.mark.parametrize(
+    "preset", [p for p in read_presets(REPOSITORY / "presets") if p.name.startswith("sd15-")],
+    ids=lambda preset: preset.name,
+)  # fmt: skip
+def test_presets_for_photographs_ask_in_words_of_photographs(preset):
+    params = load_preset(REPOSITORY / "params.yaml", preset)
+    told, space = params.baselines, params.attribute_space
+    narrow = space.subset(params.finetune.align)
+    catalog = photo_catalog(space)
+    texts = intervene(catalog, told.wording, narrow)
+    names = {"gender": "gender", "race": "race", "gender-race": "gender and race"}
+    asked = names.get("-".join(narrow.names), "gender, race and age")
+    row = catalog[catalog["subject"] == "senator"].iloc[0]
+    assert texts[row["prompt_id"]] == (
+        f"a photo of the face of a senator, a person, if people of every {asked} can be shown"
+    )
+    assert "portrait" not in " ".join([told.wording, told.attribute_prompt, *told.preserve])
+    words = class_words(space, told.words).values()
+    asked_for = [told.attribute_prompt.format(word) for part in words for word in part]
+    assert "a photo of the face of a white person" in asked_for
+    assert "a photo of the face of a Indian person" in asked_for, "the paper's article"
+    assert not any("WMELH" in text for text in [*asked_for, *texts])
 
 
 @pytest.mark.parametrize("wording", ["fairly", "{classes}", "{prompt} {skin}"])
@@ -110,7 +155,19 @@ def test_a_concepts_state_is_that_of_its_last_token_in_the_whole_prompt(stack):
         last_states(stack, [""])
 
 
-def test_models_of_several_text_encoders_are_refused(tmp_path):
-    stack = DiffusionStack.load(make_tiny("sdxl", tmp_path))
-    with pytest.raises(ModelError, match="one text encoder.*StableDiffusionXLPipeline"):
+@pytest.mark.parametrize(
+    ("family", "name"),
+    [("sdxl", "StableDiffusionXLPipeline"), ("sd3", "StableDiffusion3Pipeline"),
+     ("flux", "FluxPipeline")],
+)  # fmt: skip
+def test_models_of_another_kind_are_refused_in_the_same_words(tmp_path, family, name):
+    stack = DiffusionStack.load(make_tiny(family, tmp_path))
+    said = f"one text encoder.*{name}.*use Stable Diffusion 1.x or 2.x"
+    with pytest.raises(ModelError, match=said):
         last_states(stack, ["a nurse"])
+    with pytest.raises(ModelError, match=said), project_text(stack, torch.eye(16)):
+        pass
+    with pytest.raises(ModelError, match=said):
+        projections(stack)
+    with pytest.raises(ModelError, match=said):
+        load_edit(stack, {"some.weight": torch.zeros(1)})

@@ -69,6 +69,19 @@ def test_a_fit_starts_from_published_weights(published, generator):
     assert torch.equal(ours["classifier.3.weight"], before)
 
 
+def test_the_conversion_in_the_docs_gives_a_file_to_start_from(
+    published, tmp_path, generator, monkeypatch, repository
+):
+    page = (repository / "docs" / "data.md").read_text()
+    lines = page.split("```python\n")[1].split("```")[0]
+    monkeypatch.chdir(tmp_path)
+    torch.save(published[0].state_dict(), "mobilenet_v3_large.pth")
+    exec(lines, {})
+    model = build("mobilenet_v3_large", SPACE, 64, generator)
+    kept = load_weights(model.network, "mobilenet_v3_large.safetensors")
+    assert kept == ["classifier.3.weight", "classifier.3.bias"]
+
+
 def test_other_weights_are_refused(published, tmp_path, generator):
     _, path = published
     with pytest.raises(ModelError, match=r"weights lack .*same architecture"):

@@ -136,5 +136,5 @@ def test_attributes_that_the_portraits_do_not_have(here, capsys, tmp_path):
         capsys, calibrate_classifier, "--params", tmp_path / "p.yaml", "--out", tmp_path / "o",
         "--metrics", tmp_path / "m.json",
     )  # fmt: skip
-    assert "do not have attribute 'gender'" in said
+    assert "portraits does not draw 'gender' as male, female, but female, male" in said
     assert not (tmp_path / "o").exists()

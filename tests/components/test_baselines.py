@@ -80,6 +80,19 @@ def test_without_methods_the_evaluation_is_as_it_was(done, here, tmp_path):
     assert alone == full
 
 
+def test_a_model_of_another_kind_is_refused_before_any_method_samples(tmp_path):
+    from components.generate_baselines.prepare import check_model
+    from fairness_core.diffusion import DiffusionStack
+    from fairness_core.errors import ModelError
+    from tests.helpers.tiny_families import make_tiny
+
+    stack = DiffusionStack.load(make_tiny("sdxl", tmp_path))
+    check_model(["intervention"], stack)
+    for method in ("uce", "debiasvl"):
+        with pytest.raises(ModelError, match="StableDiffusionXLPipeline.*leave them out of"):
+            check_model(["intervention", method], stack)
+
+
 def test_a_joint_target_is_refused_by_uce(done, here, tmp_path, capsys):
     cells = "{female/young: 0.2, female/old: 0.6, male/young: 0.05, male/old: 0.15}"
     joint = "{attributes: [gender, age], shares: " + cells + "}"

@@ -96,12 +96,14 @@ def test_a_bank_made_with_a_pack_s_embedder(params, tmp_path):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("build_bank.source=photos", "no such source of faces.*photos"),
-        ("attributes.gender.classes=[male, female]", "do not have attribute 'gender'"),
+        ("build_bank.source=photos", "'portraits', fairface:FOLDER, celeba:FOLDER or null"),
+        ("build_bank.source=fairface:nowhere", "There is no folder of FairFace"),
+        ("attributes.gender.classes=[male, female]",
+         "build_bank.source.*does not draw 'gender' as male, female, but female, male"),
         ("models.face_embedder=portraits:faces/none", "model folder does not exist"),
         ("models.face_embedder=portraits:dino", "not a face embedder"),
     ],
-)
+)  # fmt: skip
 def test_bad_input_is_one_message(params, tmp_path, capsys, change, said):
     import re
 

@@ -37,6 +37,7 @@ def write_step_params(path, repository, attributes, **changes):
     }
     few = {"epochs": 1, "audit_epochs": 1, "batch_size": 16, "size": CROP}
     params["calibrate_classifier"] |= few | changes
+    params["build_bank"] |= {"source": None}
     path.write_text(yaml.safe_dump(params, sort_keys=False))
     return path
 

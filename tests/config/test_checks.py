@@ -22,6 +22,33 @@ from fairness_core.errors import ConfigError
          "calibrate_classifier.audit_network: must differ"),
         (["calibrate_classifier.source={gender: 'celeba:c', race: 'fairface:f', ag: 'celeba:c', "
           "age: 'celeba:c'}"], "calibrate_classifier.source: 'ag' is not an attribute; did you"),
+        (["baselines.wording='{prompt}, of any {attribute}'"], "baselines.wording: holds {prompt} "
+         "or {subject}, and may hold {attributes} and {classes}; given '{prompt}, of any"),
+        (["baselines.wording='{prompt} of {'"], "baselines.wording: holds {prompt} or {subject}"),
+        (["baselines.attribute_prompt='a {} of {x}'"], "baselines.attribute_prompt: needs one {}"),
+        (["calibrate_classifier.source=celeba:c"], "calibrate_classifier.source: celeba does not "
+         "label 'race', only gender, age; name a source of each attribute"),
+        (["build_bank.source=lfw:x"],
+         "build_bank.source: 'portraits', fairface:FOLDER, celeba:FOLDER or null is needed"),
+        (["build_bank.source=null", "finetune.lambda_face=0.1"],
+         "finetune.lambda_face: must be 0 where build_bank.source is null, which makes no bank; "
+         "given 0.1"),
+        (["build_bank.source=celeba:c", "finetune.lambda_face=0.1"],
+         "build_bank.source: celeba does not label 'race', which is aligned with "
+         "finetune.lambda_face = 0.1"),
+        (["attributes.race.classes=[WMELH, Black, Indian, Asian]", "build_bank.source=null"],
+         "calibrate_classifier.source: portraits does not draw 'race' as WMELH, Black, Indian, "
+         "Asian, but light, golden, brown, dark; name photographs, fairface:FOLDER or "
+         "celeba:FOLDER, or take the drawn classes"),
+        (["attributes.race.classes=[WMELH, Black, Indian, Asian]",
+          "calibrate_classifier.source=fairface:f"],
+         "build_bank.source: portraits does not draw 'race' as WMELH, Black, Indian, Asian, but "
+         "light, golden, brown, dark; name photographs, fairface:FOLDER or celeba:FOLDER, null for "
+         "no bank, or take"),
+        (["attributes.hair.classes=[grey, brown]", "attributes.hair.target=uniform",
+          "calibrate_classifier.source={gender: 'celeba:c', race: 'fairface:f', age: 'celeba:c', "
+          "hair: 'celeba:c'}", "build_bank.source=null"],
+         "calibrate_classifier.source: celeba does not label 'hair'"),
         (["calibrate_classifier.train_network={gender: folder}"],
          "calibrate_classifier.train_network: has nothing for race, age"),
         (["calibrate_classifier.merges.rac={}"], "did you mean 'race'"),
@@ -65,6 +92,11 @@ def test_values_must_fit_together(repository, overrides, message):
     [
         ["calibrate_classifier.source=fairface:/data/fairface"],
         ["calibrate_classifier.train_network={gender: g, race: r, age: a}"],
+        ["calibrate_classifier.source={gender: 'celeba:c', race: 'fairface:f', age: 'celeba:c'}"],
+        ["build_bank.source=null"],
+        ["build_bank.source=celeba:c"],
+        ["build_bank.source=fairface:f", "finetune.lambda_face=0.1"],
+        ["build_bank.source=celeba:c", "finetune.lambda_face=0.1", "finetune.align=[gender]"],
         ["calibrate_classifier.merges={race: {light: [White, Asian], dark: [Black]}}"],
         ["finetune.gradient_steps=9"],
         ["finetune.gradient_steps=null"],
@@ -106,3 +138,19 @@ def test_the_networks_are_those_that_can_be_built():
     from fairness_core.config.choices import NETWORKS as KNOWN
 
     assert tuple(NETWORKS) == KNOWN
+
+
+def test_a_wording_holds_what_the_intervention_fills_in():
+    from fairness_core.baselines.intervention import FIELDS
+    from fairness_core.config.checks import WORDING
+
+    assert WORDING == FIELDS
+
+
+def test_sources_label_what_the_readers_and_the_drawn_world_do():
+    from fairness_core.config.choices import LABELLED as KNOWN
+    from fairness_core.datasets import LABELLED
+    from fairness_core.portraits.world import ATTRIBUTES
+
+    assert KNOWN["portraits"] == {a.name: a.classes for a in ATTRIBUTES.attributes}
+    assert {k: tuple(v) for k, v in KNOWN.items() if k != "portraits"} == LABELLED
