@@ -1,11 +1,14 @@
-"""Values that are either one word or a mapping from each attribute to a folder."""
+"""Values that are one word of several, or a mapping from each attribute to a folder."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Literal
 
-__all__ = ["NETWORKS", "network", "source_of_faces"]
+__all__ = ["NETWORKS", "Sampler", "network", "source_of_faces"]
+
+# Those of ``diffusion.SAMPLERS``.
+Sampler = Literal["ddim", "dpm++2m", "euler", "heun", "pndm", "unipc"]
 
 SOURCE = re.compile(r"(fairface|celeba):.+")
 NETWORKS = ("resnet", "mobilenet", "mobilenet_v3_large", "resnet50")
