@@ -17,7 +17,10 @@ __all__ = ["SAMPLERS", "fresh_scheduler", "network_calls", "scheduler_facts", "s
 SAMPLERS: dict[str, tuple[str, dict[str, Any]]] = {
     # Latents are not within [-1, 1], to which diffusers would clip them.
     "ddim": ("DDIMScheduler", {"clip_sample": False, "set_alpha_to_one": False}),
-    "dpm++2m": ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++", "solver_order": 2}),
+    "dpm++2m": (
+        "DPMSolverMultistepScheduler",
+        {"algorithm_type": "dpmsolver++", "solver_order": 2},
+    ),
     "euler": ("EulerDiscreteScheduler", {}),
     "heun": ("HeunDiscreteScheduler", {}),
     "pndm": ("PNDMScheduler", {"skip_prk_steps": True}),
