@@ -149,7 +149,7 @@ def run(
                 seen["base"], seen[model], space, intervals, split=split, model=model
             )
         recipe = made["base"]["recipe"]
-        evaluation |= {name: recipe[name] for name in ("guidance", "steps", "scheduler")}
+        evaluation |= {name: recipe.get(name) for name in ("guidance", "steps", "scheduler")}
         with atomic_folder(out) as folder:
             write_table(faces, folder / "faces.parquet")
             write_table(quality, folder / "quality.parquet")

@@ -98,7 +98,7 @@ def run(
                 seed=settings.seed,
                 steps=evaluation["steps"],
                 guidance=evaluation["guidance"],
-                sampler=evaluation["scheduler"],
+                sampler=evaluation.get("scheduler"),
                 revision=revision(),
                 more=target_facts(targets, prompts, space) | {"Face detector": models["detector"]},
             ),

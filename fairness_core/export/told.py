@@ -61,7 +61,8 @@ class BundleTargets:
         Raises:
             TargetError: An override that is no distribution over its attribute's classes.
         """
-        joint, names = None, ()
+        joint: dict[str, float] | None = None
+        names: tuple[str, ...] = ()
         if space.joint is not None:
             names = space.joint.names
             cells = space.subset(names).cell_names
