@@ -16,7 +16,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,7 +154,7 @@ def run_experiment(
 
 
 def _key(stage: Stage, values: Mapping[str, Any], folder: Path) -> str:
-    """Hash of what decides a stage's result, the program's version aside."""
+    """Hash of what decides a stage's result, the program's version and models' folders aside."""
     read = {}
     for entry in stage.params:
         section, _, name = entry.partition(".")
@@ -166,8 +166,19 @@ def _key(stage: Stage, values: Mapping[str, Any], folder: Path) -> str:
         for word in stage.command
         if word != "params.yaml" and Path(word).is_file()
     }
+    # And those that parameters name, such as a table of targets.
+    files |= {word: sha256_file(Path(word)) for word in _words(read) if os.path.isfile(word)}
     text = json.dumps([stage.command, read, inputs, files], sort_keys=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _words(value: Any) -> Iterator[str]:
+    """Every text among parameters, in their order."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _words(inner)
 
 
 def _contents(path: Path) -> list[tuple[str, str]]:

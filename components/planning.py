@@ -71,6 +71,7 @@ def plan(
     assumptions: Assumptions,
     *,
     kept: float = 0.0,
+    calls: Callable[[int], int] = int,
 ) -> Plan:
     """The largest micro-batch that fits, recomputing only if nothing fits without.
 
@@ -79,12 +80,15 @@ def plan(
         cost: Of a micro-batch, recomputed or not; its peak is affine in the images.
         memory: Of the GPU, bytes.
         assumptions: For the hours.
+        calls: Network calls of a sampling by its steps; as many unless given.
         kept: Bytes that stay through an iteration beside weights, such as images and AdamW's.
 
     Raises:
         ConfigError: One image does not fit even so.
     """
     room = USABLE * memory - RESERVED - kept
+    first, last = section.steps
+    sampled = sum(map(calls, range(first, last + 1))) / (last - first + 1)
     least = 0.0
     for checkpointing in (False, True):
         one, two = cost(1, checkpointing), cost(2, checkpointing)
@@ -94,19 +98,18 @@ def plan(
         if fits < 1:
             continue
         micro = min(fits, section.images_per_prompt)
-        steps = sum(section.steps) / 2
         chosen = section.gradient_steps or min(FEW_STEPS, section.steps[0])
         flops = (
-            _passes(section) * steps * one.sampling
+            _passes(section) * sampled * one.sampling
             + chosen * one.gradient
             + 2 * one.decoding
             + one.loss
         )
         seconds = section.iterations * section.images_per_prompt * flops
         seconds /= assumptions.tflops * 1e12 * assumptions.utilisation
-        calls = calls_per_image(section, chosen)
+        told = calls_per_image(section, chosen, sampled)
         bytes_ = one.weights + one.peak + (micro - 1) * slope + kept + RESERVED
-        return Plan(micro, checkpointing, chosen, bytes_ / GIB, calls, seconds / 3600)
+        return Plan(micro, checkpointing, chosen, bytes_ / GIB, told, seconds / 3600)
     raise ConfigError(
         "Not even one image at a time fits",
         given=f"{memory / GIB:.0f} GiB; {(least + kept + RESERVED) / GIB:.1f} GiB are needed",
@@ -114,17 +117,21 @@ def plan(
     )
 
 
-def calls_per_image(section: Finetune, chosen: float) -> tuple[int, int]:
+def calls_per_image(
+    section: Finetune, chosen: float, sampled: float | None = None
+) -> tuple[int, int]:
     """Forward and backward calls of the network, an image and iteration; stored originals are free.
 
     Args:
         section: Of the parameters.
         chosen: K, sampling steps that get a gradient.
+        sampled: Network calls of a sampling, on average; None: as many as steps.
     """
     both = 2 if section.guidance != 1 else 1
     branches = 1 if section.guided_gradient == "text" or section.soft_tokens else both
     backwards = round(chosen * branches)
-    return round(_passes(section) * both * sum(section.steps) / 2) + backwards, backwards
+    sampled = sum(section.steps) / 2 if sampled is None else sampled
+    return round(_passes(section) * both * sampled) + backwards, backwards
 
 
 def _passes(section: Finetune) -> int:
@@ -154,6 +161,7 @@ def show(
     folder: Annotated[Path, typer.Option(help="Folder of presets.")] = Path("presets"),
 ) -> None:
     """Say what fits on a GPU, and hours, money and CO2e of a finetuning."""
+    from components.calls import calls_of
     from components.shapes import costs, missing
     from components.step import prepare_libraries
     from fairness_core.config import find_preset, load, load_preset
@@ -164,8 +172,9 @@ def show(
     prepare_libraries(loaded)
     section = loaded.finetune
     told = Assumptions(tflops, utilisation, price, watts, carbon)
-    kept = kept_bytes(loaded, section.steps[1])
-    chosen = plan(section, costs(loaded), _gigabytes(gpu), told, kept=kept)
+    calls = calls_of(loaded)
+    kept = kept_bytes(loaded, calls(section.steps[1]))
+    chosen = plan(section, costs(loaded), _gigabytes(gpu), told, kept=kept, calls=calls)
     for line in _lines(chosen, gpu, section, told):
         typer.echo(line)
     for name in missing(loaded):
@@ -173,7 +182,7 @@ def show(
 
 
 def kept_bytes(params: Params, steps: int) -> float:
-    """Bytes through an iteration: of each image its latents at each step, itself, its original."""
+    """Bytes through an iteration: of each image its latents at each call, itself, its original."""
     from components.shapes import PUBLISHED, configuration
 
     found = configuration(params.section("models"), "unet") or PUBLISHED["unet"]

@@ -58,7 +58,7 @@ def run(
         pictures: Pictures of each prompt on the page; 0: none.
         damaged: ``error`` or ``count``, see ``measure_folder``.
         sampling: Section ``generate_images``.
-        models: Section ``models``.
+        models: Section ``models``; its sampler solves the audited model too.
         attributes: Section ``attributes``.
         targets: Section ``targets``: its joint table and the targets of single prompts.
         settings: Section ``run``.
@@ -91,8 +91,9 @@ def run(
         source = subject.images
         if source is None:
             source = sample_model(
-                subject, prompts, images_per_prompt, sampling, settings, step, out
-            )
+                subject, prompts, images_per_prompt, sampling, models["sampler"], settings, step,
+                out,
+            )  # fmt: skip
         hashes = check_classifiers(subject, source)
         step.tracker.inputs({"prompts": subject.prompts, "images": source}, "audit")
         work = out.with_name(out.name + ".partial")

@@ -49,6 +49,7 @@ def sample_model(
     prompts: pd.DataFrame,
     images: int,
     sampling: Mapping[str, Any],
+    sampler: str | None,
     settings: Settings,
     step: Step,
     out: Path,
@@ -70,7 +71,7 @@ def sample_model(
     rows = plan_images(prompts.assign(split=STAGE), counts, told, model="audited")
     folder = resolve(subject.model)
     weights = weights_sha256(folder)
-    stack = DiffusionStack.load(folder, device=step.device)
+    stack = DiffusionStack.load(folder, device=step.device, sampler=sampler)
     recipe: dict[str, object] = {"model": "audited", "base_sha256": weights}
     if subject.bundle is not None:
         facts = load_bundle(stack, subject.bundle, base=weights)["extra"]

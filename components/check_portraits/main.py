@@ -84,7 +84,9 @@ def run(
         both = pd.concat([prompts, naming], ignore_index=True)
         device = step.device
         instruments = audit_instruments(models, classifiers, space, device)
-        stack = DiffusionStack.load(resolve(models["base"]), device=device)
+        stack = DiffusionStack.load(
+            resolve(models["base"]), device=device, sampler=models["sampler"]
+        )
         wanted = [images] * len(prompts) + [labels] * len(naming)
         counts = pd.DataFrame({"prompt_id": both["prompt_id"], "images": wanted})
         figures: dict[str, Any] = {"images_per_occupation": images, "occupations": len(prompts)}

@@ -148,7 +148,8 @@ def run(
             place |= drift_figures(
                 seen["base"], seen[model], space, intervals, split=split, model=model
             )
-        evaluation |= {name: made["base"]["recipe"][name] for name in ("guidance", "steps")}
+        recipe = made["base"]["recipe"]
+        evaluation |= {name: recipe.get(name) for name in ("guidance", "steps", "scheduler")}
         with atomic_folder(out) as folder:
             write_table(faces, folder / "faces.parquet")
             write_table(quality, folder / "quality.parquet")

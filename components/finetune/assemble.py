@@ -17,7 +17,13 @@ from fairness_core import __version__, diffusion
 from fairness_core.attributes import AttributeSpace
 from fairness_core.classifiers import AttributeClassifier
 from fairness_core.config import Finetune
-from fairness_core.diffusion import DiffusionStack, LoraSpec, add_lora, add_soft_tokens
+from fairness_core.diffusion import (
+    DiffusionStack,
+    LoraSpec,
+    add_lora,
+    add_soft_tokens,
+    scheduler_facts,
+)
 from fairness_core.embeddings import (
     FaceBank,
     ImageSelfEncoder,
@@ -26,7 +32,7 @@ from fairness_core.embeddings import (
     weights_sha256,
 )
 from fairness_core.portraits.models import resolve
-from fairness_core.runtime import as_dtype
+from fairness_core.runtime import as_dtype, hardware
 from fairness_core.runtime.artifacts import sha256_file, verify
 from fairness_core.runtime.distributed import World
 from fairness_core.runtime.seeds import generator
@@ -54,7 +60,10 @@ def assemble(
     """Load the models, add the adapters, and say what each iteration and the run are told."""
     device = world.device
     stack = DiffusionStack.load(
-        resolve(models["base"]), device=device, dtype=as_dtype(section.precision)
+        resolve(models["base"]),
+        device=device,
+        dtype=as_dtype(section.precision),
+        sampler=models["sampler"],
     )
     if section.checkpointing:
         for network in (stack.network, stack.vae):
@@ -119,7 +128,10 @@ def new_schedule(section: Finetune, seed: int) -> Schedule:
 
 
 def originals_store(section: Finetune, base: str, stack: DiffusionStack, folder: Path) -> Originals:
-    """The store of the frozen model's latents: a part of the folder for all that decides bits.
+    """The store of the frozen model's latents: a part of the folder for all that decides them.
+
+    Beside what is computed that is where: a GPU's name and capability, or a CPU's instructions
+    and threads, each of which may split and round sums in another way.
 
     Args:
         section: Of the parameters.
@@ -136,11 +148,9 @@ def originals_store(section: Finetune, base: str, stack: DiffusionStack, folder:
         "code": code.hexdigest(),
         "torch": torch.__version__,
         "diffusers": diffusers.__version__,
-        "device": stack.device.type,
+        **scheduler_facts(stack.scheduler),
+        **hardware(stack.device),
     }
-    if stack.device.type == "cpu":
-        # Sums are split among threads, and rounded as they are split.
-        model["threads"] = torch.get_num_threads()
     return Originals(folder, model, section.guidance, section.batch_size)
 
 
@@ -186,6 +196,7 @@ def fingerprint(
         "seed": settings.seed,
         "attributes": dict(attributes),
         "joint": targets["joint"],
+        "sampler": models["sampler"],
         "finetune": dict(finetune),
         "detector_size": [models["detector_size"], models["second_detector_size"]],
         "prompts": sha256_file(prompts / "prompts.parquet"),

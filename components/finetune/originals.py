@@ -28,6 +28,7 @@ def run(
     *,
     finetune: Mapping[str, Any],
     base: str,
+    sampler: str | None,
     attributes: Mapping[str, Any],
     joint: Mapping[str, Any] | None,
     settings: Settings,
@@ -41,6 +42,7 @@ def run(
     Args:
         finetune: Section ``finetune``.
         base: The base model.
+        sampler: What solves it; None: its own.
         attributes: Section ``attributes``.
         joint: The joint table of section ``targets``.
         settings: Section ``run``.
@@ -75,7 +77,7 @@ def run(
         space = AttributeSpace.from_mapping(attributes, joint)
         texts = training_prompts(table, space, section.prompt_families).texts
         kind = as_dtype(section.precision)
-        stack = DiffusionStack.load(resolve(base), device=step.device, dtype=kind)
+        stack = DiffusionStack.load(resolve(base), device=step.device, dtype=kind, sampler=sampler)
         store = originals_store(section, base, stack, originals)
         schedule = new_schedule(section, settings.seed)
         made = 0
@@ -103,6 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         run(
             finetune=params.section("finetune"),
             base=params.models.base,
+            sampler=params.models.sampler,
             attributes=params.section("attributes"),
             joint=params.section("targets")["joint"],
             settings=settings,

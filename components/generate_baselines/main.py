@@ -112,6 +112,7 @@ def run(
         look = Look(**generate_images, seed=settings.seed)
         folder = resolve(models["base"])
         shared = {
+            "sampler": models["sampler"],
             "base_sha256": weights_sha256(folder),
             "classifier_sha256": sha256_file(classifiers / "train" / "model.safetensors"),
             "prompts_sha256": sha256_file(prompts / "prompts.parquet"),
@@ -121,7 +122,7 @@ def run(
         for method in section.methods:
             own = {name: baselines[name] for name in OWN[method]}
             recipe = {"model": method, **shared, "settings": own}
-            stack = DiffusionStack.load(folder, device=step.device)
+            stack = DiffusionStack.load(folder, device=step.device, sampler=models["sampler"])
             check_model(section.methods, stack)
             judges = _judges(models, classifiers, space, step.device)
             facts = prepare(

@@ -9,6 +9,7 @@ from components.contract import STARTS, component
 READS = (
     *STARTS,
     "models.base",
+    "models.sampler",
     "generate_images",
     "evaluate_bias.also",
     "evaluate_bias.split",

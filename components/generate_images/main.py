@@ -32,6 +32,7 @@ def run(
     *,
     model: str,
     base: str,
+    sampler: str | None,
     bundle: Path | None,
     prompts: Path,
     split: str,
@@ -48,6 +49,7 @@ def run(
     Args:
         model: ``base`` or ``aligned``.
         base: Base model: a folder, or ``portraits:NAME``.
+        sampler: What solves it, one of ``SAMPLERS``; None: its own.
         bundle: Folder of ``publish`` for ``aligned``, None for ``base``.
         prompts: Folder of ``generate_prompts``.
         split: Held-out split; attribute-naming prompts and scenes are added to it.
@@ -87,7 +89,9 @@ def run(
             given=f"model '{model}', bundle {bundle}",
             do="name base without a bundle, or aligned with one",
         )
-    parameters = {"model": model, "base": base, "steps": steps, "guidance": guidance}
+    parameters = {
+        "model": model, "base": base, "sampler": sampler, "steps": steps, "guidance": guidance,
+    }  # fmt: skip
     with open_step(f"{STEP} {model}", settings, parameters) as step:
         verify(prompts, kind="prompts")
         read = {"prompts": prompts} | ({} if bundle is None else {"bundle": bundle})
@@ -99,7 +103,7 @@ def run(
         rows = plan_images(catalog, plan[plan["prompt_id"].isin(wanted)], sampling, model=model)
         folder = resolve(base)
         weights = weights_sha256(folder)
-        stack = DiffusionStack.load(folder, device=step.device)
+        stack = DiffusionStack.load(folder, device=step.device, sampler=sampler)
         recipe: dict[str, object] = {"model": model, "base_sha256": weights}
         if bundle is not None:
             facts = load_bundle(stack, bundle, base=weights)["extra"]
@@ -174,6 +178,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         run(
             model=args.model,
             base=params.models.base,
+            sampler=params.models.sampler,
             bundle=args.bundle if args.model == "aligned" else None,
             prompts=args.prompts,
             split=params.evaluate_bias.split,

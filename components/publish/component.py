@@ -4,7 +4,15 @@ from kfp.dsl import Input, Model, Output
 
 from components.contract import STARTS, component
 
-READS = (*STARTS, "models.base", "attributes", "finetune", "publish")
+READS = (
+    *STARTS,
+    "models.base",
+    "models.sampler",
+    "attributes",
+    "finetune",
+    "publish",
+    "targets",
+)
 
 
 @component

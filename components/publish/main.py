@@ -20,7 +20,9 @@ def run(
     *,
     weights: str,
     base: str,
+    sampler: str | None,
     attributes: Mapping[str, Any],
+    targets: Mapping[str, Any],
     finetune: Mapping[str, Any],
     finetuned: Path,
     classifiers: Path,
@@ -32,7 +34,9 @@ def run(
     Args:
         weights: ``ema`` or ``live``.
         base: Base model: a folder, or ``portraits:NAME``.
+        sampler: What solves it, one of ``SAMPLERS``; None: its own.
         attributes: Section ``attributes``.
+        targets: Section ``targets``: what the weights were trained to, for the card.
         finetune: Section ``finetune``, for the card and the manifest.
         finetuned: Folder of ``finetune``.
         classifiers: Folder of ``calibrate_classifier``: the manifest names the one trained with.
@@ -42,6 +46,8 @@ def run(
     Raises:
         ArtifactError: The trained weights are missing or damaged.
         ModelError: They are no adapter weights.
+        PromptError: The file with targets of single prompts is missing or no table.
+        TargetError: It holds what is no target.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -51,11 +57,14 @@ def run(
     from fairness_core.export import (
         SOFT_TOKENS,
         BundleFacts,
+        BundleTargets,
         bundle_card,
+        sampler_facts,
         weights_sha256,
         write_bundle,
     )
     from fairness_core.portraits.models import called, resolve
+    from fairness_core.prompts import read_overrides
     from fairness_core.runtime import sha256_file, verify
 
     with open_step(STEP, settings, {"weights": weights, "base": base}) as step:
@@ -70,19 +79,23 @@ def run(
                 given=file,
                 do="run finetune again",
             ) from error
-        aligned = AttributeSpace.from_mapping(attributes).subset(finetune["align"])
+        space = AttributeSpace.from_mapping(attributes, targets["joint"])
+        own = targets["overrides"]
+        own = read_overrides(own) if isinstance(own, str) else own
+        place = resolve(base)
         facts = BundleFacts(
             base_model=called(base),
-            base_sha256=weights_sha256(resolve(base)),
+            base_sha256=weights_sha256(place),
             classifier_sha256=sha256_file(classifiers / "train" / "model.safetensors"),
             weights=weights,
             soft_tokens=len(state.get(SOFT_TOKENS, ())),
-            targets={
-                a.name: dict(zip(a.classes, a.target, strict=True)) for a in aligned.attributes
-            },
+            targets=BundleTargets.of(
+                space.subset(finetune["align"]), own, source=targets["source"], date=targets["date"]
+            ),
             iterations=int(manifest["extra"]["iterations"]),
             images_per_prompt=finetune["images_per_prompt"],
             guidance=finetune["guidance"],
+            sampler=sampler_facts(place, sampler),
             seed=settings.seed,
         )
         written = write_bundle(
@@ -96,7 +109,9 @@ def run(
         step.log.info("wrote %s: %d tensors, %.2f MB", out, len(state), size / 1e6)
         step.tracker.metrics({"bytes": float(size)})
         step.tracker.inputs({"adapter": finetuned, "classifiers": classifiers}, "export")
-        step.tracker.model("adapter", out, facts.as_dict())
+        # MLflow takes neither names of any characters nor thousands of them.
+        told = {k: v for k, v in facts.as_dict().items() if k != "targets_overrides"}
+        step.tracker.model("adapter", out, told | {"targets_own": len(facts.targets.overrides)})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -112,7 +127,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         run(
             **params.section(STEP),
             base=params.models.base,
+            sampler=params.models.sampler,
             attributes=params.section("attributes"),
+            targets=params.section("targets"),
             finetune=params.section("finetune"),
             finetuned=args.finetuned,
             classifiers=args.classifiers,

@@ -83,7 +83,8 @@ def run(
             (inputs.evaluated, "evaluation"),
         ):
             verify(folder, kind=kind)
-        use = use_of(verify(inputs.bundle, kind=BUNDLE_KIND)["extra"]["soft_tokens"])
+        bundled = verify(inputs.bundle, kind=BUNDLE_KIND)["extra"]
+        use = use_of(bundled["soft_tokens"], bundled.get("sampler"))
         folders = {"base": inputs.base, "aligned": inputs.aligned}
         space = AttributeSpace.from_mapping(attributes, targets["joint"])
         prompts = read_table(inputs.prompts / "prompts.parquet")
@@ -98,6 +99,7 @@ def run(
                 seed=settings.seed,
                 steps=evaluation["steps"],
                 guidance=evaluation["guidance"],
+                sampler=evaluation.get("scheduler"),
                 revision=revision(),
                 more=target_facts(targets, prompts, space)
                 | {"Face detector": called(models["detector"])},

@@ -45,7 +45,7 @@ def run(
     Args:
         sweep: Section ``sweep``.
         sampling: Section ``generate_images``: the centre.
-        models: Section ``models``.
+        models: Section ``models``; its sampler is the centre's.
         attributes: Section ``attributes``.
         targets: Section ``targets``.
         prompts: Folder of ``generate_prompts``.
@@ -57,9 +57,9 @@ def run(
 
     Raises:
         ArtifactError: An input is missing or damaged.
-        ConfigError: Nothing is swept.
+        ConfigError: Nothing is swept, or the model takes no other sampler.
         FaceError: A setting of a model shows no face in any image.
-        ModelError: The audit classifier was trained with, or the model takes no other sampler.
+        ModelError: The audit classifier was trained with.
     """
     from fairness_core.attributes import AttributeSpace
     from fairness_core.errors import ConfigError, FaceError
@@ -68,7 +68,8 @@ def run(
     from fairness_core.prompts import select
     from fairness_core.runtime import read_json, read_table, verify, write_json
 
-    centre = Point(float(sampling["guidance"]), sampling["steps"])
+    own = models["sampler"] or "own"
+    centre = Point(float(sampling["guidance"]), sampling["steps"], own)
     axes = plan_sweep(
         centre, guidance=sweep["guidance"], steps=sweep["steps"], samplers=sweep["samplers"]
     )
@@ -105,7 +106,7 @@ def run(
             for line in _lines(point, found[point.name], space):
                 step.log.info("%d of %d, %s", number, len(points), line)
         figures = {
-            "centre": {"guidance": centre.guidance, "steps": centre.steps, "sampler": "own"},
+            "centre": {"guidance": centre.guidance, "steps": centre.steps, "sampler": own},
             "split": sweep["split"],
             "n_prompts": len(chosen),
             "images_per_prompt": sweep["images"],

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
+from fairness_core.config.choices import Sampler
 from fairness_core.config.targets import Section, Text, pair
 
 __all__ = [
@@ -132,8 +133,7 @@ class Sweep(Section):
     steps: Annotated[tuple[SamplingSteps, ...], BeforeValidator(pair)] = Field(
         default=(8, 12, 40), description="further numbers of steps"
     )
-    samplers: Annotated[
-        tuple[Literal["ddim", "dpm++2m", "euler", "heun", "pndm", "unipc"], ...],
-        BeforeValidator(pair),
-    ] = Field(default=("ddim", "euler", "unipc"), description="beside the model's own")
+    samplers: Annotated[tuple[Sampler, ...], BeforeValidator(pair)] = Field(
+        default=("ddim", "euler", "unipc"), description="beside the run's own"
+    )
     bootstrap: int = Field(default=1000, ge=100, le=1_000_000, description="resamples")

@@ -1,11 +1,14 @@
-"""Values that are either one word or a mapping from each attribute to a folder."""
+"""Values that are one word of several, or a mapping from each attribute to a folder."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Literal
 
-__all__ = ["LABELLED", "NETWORKS", "network", "source_of_bank", "source_of_faces"]
+__all__ = ["LABELLED", "NETWORKS", "Sampler", "network", "source_of_bank", "source_of_faces"]
+
+# Those of ``diffusion.SAMPLERS``.
+Sampler = Literal["ddim", "dpm++2m", "euler", "heun", "pndm", "unipc"]
 
 SOURCE = re.compile(r"(fairface|celeba):.+")
 # What each source labels. The drawn world has classes of its own; those of a data set are merged

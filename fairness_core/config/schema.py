@@ -19,7 +19,7 @@ from fairness_core.config.after_training import (
     Report,
     Sweep,
 )
-from fairness_core.config.choices import network, source_of_bank, source_of_faces
+from fairness_core.config.choices import Sampler, network, source_of_bank, source_of_faces
 from fairness_core.config.finetune import Finetune, LearningRate
 from fairness_core.config.targets import (
     AttributeEntry,
@@ -74,6 +74,9 @@ class Models(Section):
     """Local model folders, ``ORG/NAME@REVISION`` of the hub, or ``portraits:NAME`` that ships."""
 
     base: Text = Field(description="diffusers text-to-image pipeline")
+    sampler: Sampler | None = Field(
+        default=None, description="solves the base model wherever it samples; null: its own"
+    )
     detector: Text = Field(description="insightface pack")
     detector_size: int = Field(
         ge=32, le=4096, multiple_of=32, description="px, longer side given to the detector"

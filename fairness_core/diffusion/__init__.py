@@ -21,8 +21,14 @@ from fairness_core.diffusion.decode import decode
 from fairness_core.diffusion.encode import encode_prompts, tokenize
 from fairness_core.diffusion.families import FAMILIES, Family
 from fairness_core.diffusion.full_gradient import accumulate_full_gradient
+from fairness_core.diffusion.loading import load_scheduler
 from fairness_core.diffusion.sample import sample
-from fairness_core.diffusion.scheduler import SAMPLERS, scheduler_of
+from fairness_core.diffusion.scheduler import (
+    SAMPLERS,
+    network_calls,
+    scheduler_facts,
+    scheduler_of,
+)
 from fairness_core.diffusion.soft_prompt import (
     add_soft_tokens,
     insert_soft_tokens,
@@ -51,8 +57,11 @@ __all__ = [
     "encode_prompts",
     "insert_soft_tokens",
     "load_adapter_state",
+    "load_scheduler",
+    "network_calls",
     "sample",
     "sampler_coefficients",
+    "scheduler_facts",
     "scheduler_of",
     "soft_tokens",
     "step_weights",

@@ -15,26 +15,31 @@ from torch.nn import Module
 from transformers import PreTrainedModel
 
 from fairness_core.diffusion.families import Family, family_of
+from fairness_core.diffusion.scheduler import scheduler_of
 from fairness_core.errors import ModelError
 
-__all__ = ["load_components"]
+__all__ = ["load_components", "load_scheduler"]
 
 INDEX = "model_index.json"
 LOAD_ERRORS = (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError)
 
 
-def load_components(folder: str | Path, *, dtype: torch.dtype) -> dict[str, Any]:
+def load_components(
+    folder: str | Path, *, dtype: torch.dtype, sampler: str | None = None
+) -> dict[str, Any]:
     """Load the tokenizers, networks and scheduler of a pipeline folder, and say its family.
 
     Args:
         folder: In the layout of diffusers' ``save_pretrained``, of a class in ``FAMILIES``.
         dtype: Type of the networks' weights.
+        sampler: One of ``SAMPLERS`` in place of the pipeline's own; None: its own.
 
     Returns:
         Component name to object, None for an optional one that is not there; the family as
         ``family``.
 
     Raises:
+        ConfigError: No such sampler, or it does not suit the model.
         ModelError: The folder, a component or a weight is missing, a file is damaged, the
             pipeline or one of its classes is not supported, or there are only pickled weights.
     """
@@ -42,7 +47,7 @@ def load_components(folder: str | Path, *, dtype: torch.dtype) -> dict[str, Any]
     index = _read_index(folder)
     family = family_of(index)
     present = _check_classes(folder, index, family)
-    scheduler_class = _scheduler_class(index["scheduler"][1])
+    scheduler = load_scheduler(folder, sampler)
     networks = {name for name in present if issubclass(family.components[name], Module)}
     for name in networks:
         _check_weights(folder / name)
@@ -54,7 +59,25 @@ def load_components(folder: str | Path, *, dtype: torch.dtype) -> dict[str, Any]
             loaded[name] = _network(place, cls, **{option: dtype})
         else:
             loaded[name] = _local(place, cls)
-    return {**loaded, "scheduler": _local(folder / "scheduler", scheduler_class), "family": family}
+    return {**loaded, "scheduler": scheduler, "family": family}
+
+
+def load_scheduler(folder: str | Path, sampler: str | None = None) -> Any:
+    """Load a pipeline folder's scheduler alone, or the sampler named, with its noise schedule.
+
+    Args:
+        folder: See ``load_components``.
+        sampler: One of ``SAMPLERS``; None: the pipeline's own scheduler.
+
+    Raises:
+        ConfigError: No such sampler, or it does not suit the model.
+        ModelError: There is no scheduler of diffusers, or its file is damaged.
+    """
+    folder = Path(folder)
+    entry = _read_index(folder).get("scheduler")
+    name = entry[1] if isinstance(entry, list) and len(entry) == 2 else entry
+    own = _local(folder / "scheduler", _scheduler_class(str(name)))
+    return own if sampler is None else scheduler_of(sampler, own)
 
 
 def _read_index(folder: Path) -> dict[str, Any]:

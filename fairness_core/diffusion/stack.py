@@ -98,6 +98,7 @@ class DiffusionStack:
         *,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
+        sampler: str | None = None,
     ) -> DiffusionStack:
         """Load a local pipeline folder, frozen, in evaluation mode, convolutions channels-last.
 
@@ -106,11 +107,13 @@ class DiffusionStack:
                 weights in safetensors.
             device: Where the networks go.
             dtype: Type of their weights.
+            sampler: One of ``SAMPLERS`` in place of the model's own scheduler; None: its own.
 
         Raises:
+            ConfigError: The sampler does not suit the model.
             ModelError: The folder is missing, incomplete, damaged or of another kind.
         """
-        stack = cls(**load_components(folder, dtype=dtype))
+        stack = cls(**load_components(folder, dtype=dtype, sampler=sampler))
         for network in (*stack.text_encoders.values(), stack.vae, stack.network):
             network.requires_grad_(False).eval().to(device)
         # Convolutions on a CPU are several times faster in this layout, and not slower on a GPU.
@@ -181,11 +184,8 @@ class DiffusionStack:
         """
         _, height, width = self.latent_shape
         if height != width:
-            raise ModelError(
-                "The model's latents are not square",
-                given=f"{height}x{width}",
-                do="use a model with square images",
-            )
+            given, do = f"{height}x{width}", "use a model with square images"
+            raise ModelError("The model's latents are not square", given=given, do=do)
         return int(height * self.vae_factor)
 
     def new_scheduler(self, steps: int, *, device: str | torch.device | None = None) -> Any:

@@ -9,7 +9,16 @@ from fairness_core.errors import ArtifactError, ModelError
 
 __all__ = ["check_alike", "check_audit"]
 
-SHARED = ("stage", "seed", "guidance", "steps", "plan_sha256", "base_sha256")
+SHARED = (
+    "stage",
+    "seed",
+    "guidance",
+    "steps",
+    "scheduler",
+    "scheduler_sha256",
+    "plan_sha256",
+    "base_sha256",
+)
 
 
 def check_alike(recipes: Mapping[str, Mapping[str, Any]]) -> None:

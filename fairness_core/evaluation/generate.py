@@ -15,7 +15,13 @@ import torch
 from jaxtyping import UInt8
 
 from fairness_core import diffusion
-from fairness_core.diffusion import DiffusionStack, decode, encode_prompts, sample
+from fairness_core.diffusion import (
+    DiffusionStack,
+    decode,
+    encode_prompts,
+    sample,
+    scheduler_facts,
+)
 from fairness_core.errors import ConfigError, PromptError
 from fairness_core.evaluation.images import to_bytes, write_png
 from fairness_core.evaluation.shards import SHARD, Shard, finish_images, image_kind
@@ -212,6 +218,7 @@ def _recipe(
         "guidance": sampling.guidance,
         "steps": sampling.steps,
         "batch_size": sampling.batch_size,
+        **scheduler_facts(stack.scheduler),
         "device": stack.device.type,
         "dtype": str(stack.dtype),
         "plan_sha256": hashlib.sha256(plan.encode()).hexdigest(),

@@ -1,5 +1,6 @@
 from .bundle import load_bundle, weights_sha256, write_bundle
 from .card import BundleFacts, bundle_card
+from .told import BundleTargets, sampler_facts
 from .use import (
     BUNDLE_KIND,
     PLACEHOLDER,
@@ -17,9 +18,11 @@ __all__ = [
     "TOKENS_FILE",
     "WEIGHTS_FILE",
     "BundleFacts",
+    "BundleTargets",
     "Use",
     "bundle_card",
     "load_bundle",
+    "sampler_facts",
     "use_of",
     "weights_sha256",
     "write_bundle",

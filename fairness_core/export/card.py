@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
+from fairness_core.export.told import BundleTargets
 from fairness_core.export.use import use_of
 
 __all__ = ["BundleFacts", "bundle_card"]
@@ -40,14 +41,16 @@ The weights belong to one base model, whose safetensors files have the combined 
 
 Adjusted direct finetuning of the base model (Shen et al., *Finetuning Text-to-Image Diffusion
 Models for Fairness*, ICLR 2024): {iterations} iterations of {images_per_prompt} images of one
-prompt, guidance {guidance:g}, seed {seed}; these are the {weights} weights. The targets of each
-iteration come from a classifier (SHA-256 `{classifier_sha256}`), never the one that measures.
+prompt, guidance {guidance:g}, sampled with {sampler}, seed {seed};
+these are the {weights} weights. The targets of each iteration come from a classifier (SHA-256
+`{classifier_sha256}`), never the one that measures.
 
 ## What it does not promise
 
 * An attribute here is what a classifier sees in a generated face. It is nobody's identity, and the
   classes are few and coarse.
-* The balance was trained at one guidance scale and for prompts of one face; it drifts elsewhere.
+* The balance was trained at one guidance scale, with one sampler and for prompts of one face; it
+  drifts elsewhere.
 * It holds on average over many images, not within a single one or a small set.
 * Stereotypes in posture, clothing, setting or dignity are not measured and not corrected.
 * It inherits everything else from the base model, its licence and its faults included.
@@ -69,10 +72,11 @@ class BundleFacts:
         classifier_sha256: Of the training classifier's weights file.
         weights: ``ema`` or ``live``.
         soft_tokens: How many; 0 for LoRA weights.
-        targets: Aligned attribute to class to share.
+        targets: What they were trained to.
         iterations: Iterations trained.
         images_per_prompt: N.
         guidance: Guidance in training.
+        sampler: See ``sampler_facts``.
         seed: The run's seed.
     """
 
@@ -81,42 +85,46 @@ class BundleFacts:
     classifier_sha256: str
     weights: str
     soft_tokens: int
-    targets: Mapping[str, Mapping[str, float]]
+    targets: BundleTargets
     iterations: int
     images_per_prompt: int
     guidance: float
+    sampler: Mapping[str, Any]
     seed: int
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values."""
-        return asdict(self)
+        told = {field.name: getattr(self, field.name) for field in fields(self)}
+        return told | {"sampler": dict(self.sampler)} | self.targets.as_dict()
 
 
 def bundle_card(facts: BundleFacts) -> str:
     """Write the README.md of a bundle, with the front matter that the Hugging Face Hub reads."""
-    use = use_of(facts.soft_tokens)
+    use = use_of(facts.soft_tokens, facts.sampler)
     front = {
         "library_name": "diffusers",
         "pipeline_tag": "text-to-image",
         "tags": ["text-to-image", "diffusers", use.tag, "fairness"],
     }
-    targets = [
-        f"- **{name}**: "
-        + ", ".join(f"{label} {100 * share:.4g} %" for label, share in shares.items())
-        for name, shares in facts.targets.items()
-    ]
     return _CARD.format(
         what=use.what,
         code=use.code,
         notes=use.notes,
         front="\n".join(f"{key}: {json.dumps(value)}" for key, value in front.items()),
-        targets="\n".join(targets),
+        targets=facts.targets.text(),
         base=facts.base_model,
         base_sha256=facts.base_sha256,
         iterations=facts.iterations,
         images_per_prompt=facts.images_per_prompt,
         guidance=facts.guidance,
+        sampler=_sampler(facts.sampler),
         seed=facts.seed,
         weights=_WEIGHTS[facts.weights],
         classifier_sha256=facts.classifier_sha256,
     )
+
+
+def _sampler(told: Mapping[str, Any]) -> str:
+    if told["name"] is None:
+        return f"the base model's own {told['scheduler']}"
+    return f"{told['name']} ({told['scheduler']}, as set above)"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 __all__ = [
     "BUNDLE_KIND",
@@ -22,9 +25,13 @@ TOKENS_FILE = "learned_embeds.safetensors"
 SOFT_TOKENS = "soft_prompt.tokens"
 PLACEHOLDER = "<evenhand>"
 
-_PIPELINE = """from diffusers import DiffusionPipeline
+_PIPELINE = """from diffusers import {names}
 
 pipeline = DiffusionPipeline.from_pretrained("PATH/OF/THE/BASE/MODEL")
+"""
+_SCHEDULER = """pipeline.scheduler = {scheduler}.from_config(
+    pipeline.scheduler.config{options}
+)
 """
 
 _LORA_NOTES = """LoRA rank and alpha stand in the file's metadata, which diffusers reads since 0.34;
@@ -54,12 +61,19 @@ class Use:
     file: str
 
 
-def use_of(soft_tokens: int) -> Use:
-    """Describe a bundle of so many soft tokens, or of LoRA weights if there are none."""
+def use_of(soft_tokens: int, sampler: Mapping[str, Any] | None = None) -> Use:
+    """Describe a bundle of so many soft tokens, or of LoRA weights if there are none.
+
+    Args:
+        soft_tokens: How many; 0 for LoRA weights.
+        sampler: From ``sampler_facts``, which the code sets where it is not the base model's own;
+            None: nothing is known of it, as of bundles that do not say.
+    """
+    pipeline = _pipeline(sampler)
     if not soft_tokens:
         return Use(
             what="LoRA weights",
-            code=_PIPELINE + 'pipeline.load_lora_weights("PATH/OF/THE/BUNDLE")',
+            code=pipeline + 'pipeline.load_lora_weights("PATH/OF/THE/BUNDLE")',
             notes=_LORA_NOTES,
             tag="lora",
             file=WEIGHTS_FILE,
@@ -67,10 +81,22 @@ def use_of(soft_tokens: int) -> Use:
     prompt = f"{PLACEHOLDER} a photo of the face of a nurse, a person"
     return Use(
         what=f"Soft prefix tokens ({soft_tokens})",
-        code=_PIPELINE
+        code=pipeline
         + 'pipeline.load_textual_inversion("PATH/OF/THE/BUNDLE")\n'
         + f'image = pipeline("{prompt}").images[0]',
         notes=_TOKEN_NOTES.format(placeholder=PLACEHOLDER, count=soft_tokens),
         tag="textual_inversion",
         file=TOKENS_FILE,
     )
+
+
+def _pipeline(sampler: Mapping[str, Any] | None) -> str:
+    if sampler is None or sampler["name"] is None:
+        return _PIPELINE.format(names="DiffusionPipeline")
+    options = "".join(
+        f", {key}={json.dumps(v)}" if isinstance(v, str) else f", {key}={v!r}"
+        for key, v in sampler["options"].items()
+    )
+    names = ", ".join(sorted(("DiffusionPipeline", sampler["scheduler"])))
+    told = _SCHEDULER.format(scheduler=sampler["scheduler"], options=options)
+    return _PIPELINE.format(names=names) + told

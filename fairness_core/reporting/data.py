@@ -51,6 +51,7 @@ class RunFacts:
         seed: Seed of the run.
         steps: Sampling steps per image.
         guidance: Guidance scale; the evaluation's own is printed where it has one.
+        sampler: Class of the scheduler, as diffusers calls it; None where unknown.
         revision: Git revision of the code, None when unknown.
         more: Further rows, label to value, such as the detector or the audit classifier.
     """
@@ -61,6 +62,7 @@ class RunFacts:
     seed: int
     steps: int
     guidance: float | None = None
+    sampler: str | None = None
     revision: str | None = None
     more: Mapping[str, str] = field(default_factory=dict)
 

@@ -176,6 +176,7 @@ def _facts(data: ReportData) -> list[tuple[str, str]]:
         ("Images per prompt and model", str(evaluation.get("images_per_prompt", "not given"))),
         ("Guidance scale", guidance_text(data)),
         ("Sampling steps", str(data.facts.steps)),
+        ("Sampler", data.facts.sampler or "not given"),
         ("Seed", str(data.facts.seed)),
         *data.facts.more.items(),
         ("Code revision", data.facts.revision or "not given"),

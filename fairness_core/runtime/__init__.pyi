@@ -10,7 +10,7 @@ from .artifacts import (
     write_manifest,
     write_table,
 )
-from .device import as_dtype, prepare
+from .device import as_dtype, hardware, prepare
 from .distributed import World
 from .logs import configure, get_logger, progress
 from .pipeline_run import begin_pipeline_run, end_pipeline_run
@@ -28,6 +28,7 @@ __all__ = [
     "end_pipeline_run",
     "generator",
     "get_logger",
+    "hardware",
     "image_noise",
     "noise",
     "open_run",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import torch
 
 from fairness_core.errors import ConfigError
 
-__all__ = ["as_dtype", "prepare"]
+__all__ = ["as_dtype", "hardware", "prepare"]
 
 DTYPES = {
     "float32": torch.float32,
@@ -19,6 +20,9 @@ DTYPES = {
 
 def prepare(device: str = "auto", threads: int | None = None) -> torch.device:
     """Device to use, with torch's CPU threads set explicitly.
+
+    On a CPU equal inputs give equal bits, run after run with as many threads; on a GPU they need
+    not, see below, and a resumed run may there differ from one that was never stopped.
 
     Left to itself torch takes one thread per core in every process; on a busy machine, and with
     several processes on one machine, their spinning costs more than it brings.
@@ -48,10 +52,27 @@ def prepare(device: str = "auto", threads: int | None = None) -> torch.device:
             given=device,
             do="set run.device to auto or cpu, or install a CUDA build of torch",
         )
-    # Equal inputs must give equal bits, run after run: resuming depends on it.
+    # cuDNN would choose kernels by timing them, another one in another run. Not more than that is
+    # settled: torch.use_deterministic_algorithms stays off, so that other CUDA kernels (sums by
+    # atomic additions, as in backward passes of resizing and indexing) may still differ in bits.
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+
+
+def hardware(device: torch.device) -> dict[str, Any]:
+    """What of the machine is known to decide how sums are split and rounded; JSON values."""
+    if device.type == "cuda":
+        return {
+            "device": device.type,
+            "gpu": torch.cuda.get_device_name(device),
+            "capability": list(torch.cuda.get_device_capability(device)),
+        }
+    return {
+        "device": device.type,
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+    }
 
 
 def as_dtype(name: str) -> torch.dtype:

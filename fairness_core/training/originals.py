@@ -1,7 +1,10 @@
 """The frozen model's latents of the training noise: sampled once, read by every run that has them.
 
-A stored batch is what sampling it again would give, bit for bit: whatever could change a bit is in
-its name. So nothing depends on what the store holds, but time.
+A stored batch is what sampling it again would give: model, sampler, code, libraries, noise, sizes
+and what is known of the machine are in its name. On a CPU of one kind that holds bit for bit, so
+that nothing but time depends on what the store holds. On a GPU it need not: no deterministic
+algorithms are asked for (see ``runtime.prepare``), and drivers and libraries below torch are not in
+the name; another sampling may round otherwise, as it may without a store.
 """
 
 from __future__ import annotations
@@ -62,7 +65,7 @@ class Originals:
     Attributes:
         folder: Made when something is first stored.
         model: What decides the latents beside the batch and is the same for all of them: the
-            files of the model, the code, the libraries, the device. JSON values.
+            files of the model, its sampler, the code, the libraries, the hardware. JSON values.
         guidance: g, at least 1.
         batch_size: Images per network call.
     """

@@ -156,8 +156,9 @@ def training_step(
     )
     # 5. adjusted gradient: one network call per chosen step
     _accumulate(
-        stack, settings, trajectory, noise, cotangent, text=text, empty=empty, steps_from=steps_from
-    )
+        stack, settings, trajectory, noise, cotangent,
+        steps=steps, text=text, empty=empty, steps_from=steps_from,
+    )  # fmt: skip
     states.backward([text, empty])
     world.sum_([_gradient(parameter) for parameter in trainable(stack).values()])
     return _result(settings.space, losses, everyone, present, targets, count, world)
@@ -170,12 +171,13 @@ def _accumulate(
     noise: Float[Tensor, "n c h w"],
     cotangent: Float[Tensor, "n c h w"],
     *,
+    steps: int,
     text: Conditioning,
     empty: Conditioning,
     steps_from: torch.Generator,
 ) -> None:
     """Pass dL/dz_0 on to the adapters of the network and to the two conditionings."""
-    steps, common = len(trajectory), {"embedding": text, "empty": empty}
+    common = {"embedding": text, "empty": empty}
     if settings.gradient_weights == "full":
         accumulate_full_gradient(
             stack,
@@ -187,8 +189,9 @@ def _accumulate(
             batch_size=settings.batch_size,
         )
         return
+    # Some samplers make more network calls than steps (PNDM, Heun): K are chosen of the calls.
     indices, scale = choose_steps(
-        steps, settings.gradient_steps, steps_from, settings.gradient_choice
+        len(trajectory), settings.gradient_steps, steps_from, settings.gradient_choice
     )
     accumulate_gradient(
         stack,

@@ -188,6 +188,19 @@ def test_a_changed_file_of_the_command_is_another_key(place, repository):
     assert calls(place) == ["first", "second"] * 2
 
 
+def test_a_changed_file_that_parameters_name_is_another_key(place, repository, monkeypatch):
+    """A catalog or a table of targets, wherever in the values; of the stages that read them."""
+    monkeypatch.chdir(place)
+    (place / "catalog.csv").write_text("prompt,split\n")
+    more = ["generate_prompts.world=catalog.csv"]
+    go(place, repository, more=more)
+    go(place, repository, more=more)
+    assert calls(place) == ["first", "second"]
+    (place / "catalog.csv").write_text("prompt,split\na nurse,test\n")
+    go(place, repository, more=more)
+    assert calls(place) == ["first", "second", "first"]
+
+
 def test_a_run_stops_after_the_stage_named(place, repository):
     folder = go(place, repository, until="first")
     assert calls(place) == ["first"]

@@ -9,9 +9,11 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
+from components.publish.main import main as publish
 from fairness_core.metrics import fair_floor
 from fairness_core.runtime import image_noise, read_json, read_table, verify
 from tests.components.conftest import NAMED_IMAGES, SCENE_IMAGES, TEST_IMAGES, pixels
+from tests.components.test_bad_input import message
 from tests.helpers.tiny_world import ATTRIBUTES
 
 
@@ -65,12 +67,26 @@ def test_the_bundle_says_where_it_comes_from(done):
     assert extra["targets"]["age"] == {"young": young, "old": old}
     card = (done / "artifacts/bundle/README.md").read_text()
     assert f"young {100 * young:g} %, old {100 * old:g} %" in card
+    assert '- "bank nurse": gender female 30 %, male 70 %' in card
+    assert "Source of the targets: a made-up census." in card
+    assert extra["targets_overrides"] == {"bank nurse": {"gender": {"female": 0.3, "male": 0.7}}}
     assert "averaged (EMA)" in card
     assert extra["base_sha256"] in card
     # Who downloads it learns the model's name, and not where it lay.
     assert extra["base_model"] == done.base.name
     assert f"`{done.base.name}`" in card
     assert str(done.base.parent) not in card
+
+
+def test_the_bundle_reads_single_targets_from_their_file(here, tmp_path, capsys):
+    table = tmp_path / "own.csv"
+    table.write_text("prompt,attribute,class,share\nharbour nurse,age,old,1\n")
+    words = ["--out", str(tmp_path / "bundle"), "--set", f"targets.overrides={table}"]
+    assert publish(words) == 0
+    card = (tmp_path / "bundle/README.md").read_text()
+    assert '- "harbour nurse": age young 0 %, old 100 %' in card
+    table.unlink()
+    assert "own.csv" in message(capsys, publish, *words)
 
 
 def test_images_are_what_stock_diffusers_makes_of_base_and_bundle(done):

@@ -10,7 +10,8 @@ from diffusers import UNet2DConditionModel
 
 from benchmarks.measure import peak_bytes
 from benchmarks.planned_memory import measured, planned
-from components.planning import GIB, Assumptions, plan
+from components.calls import calls_of
+from components.planning import GIB, Assumptions, Plan, plan
 from components.shapes import costs, missing
 from fairness_core.config import Finetune, Params, load
 from fairness_core.errors import ConfigError
@@ -58,6 +59,24 @@ def test_calls_and_hours_follow_the_parameters(repository: Path) -> None:
     assert hours[0] == pytest.approx(1000 * 32 * 109 / 36 / 3600)
     every = section(repository, "finetune.gradient_steps=null", "finetune.steps=[21, 21]")
     assert plan(every, cost, 24 * GIB, Assumptions()).gradient_steps == 5
+
+
+def test_samplers_that_call_the_network_more_often_take_longer(
+    repository: Path, tmp_path: Path
+) -> None:
+    def found(*changes: str) -> Plan:
+        words = ["finetune.steps=[20, 22]", "finetune.gradient_steps=5", *changes]
+        loaded = load(repository / "params.yaml", words)
+        return plan(loaded.finetune, cost, 24 * GIB, Assumptions(), calls=calls_of(loaded))
+
+    own, heun = found(), found("models.sampler=heun")
+    assert own.calls == (94, 10)
+    assert heun.calls == (2 * 2 * (2 * 21 - 1) + 10, 10)
+    assert heun.hours > 1.5 * own.hours
+    # What is not here is taken for Stable Diffusion 1.5 as published, which ships PNDM.
+    elsewhere = f"models.base={tmp_path / 'none'}"
+    assert found(elsewhere).calls == (98, 10)
+    assert found(elsewhere, "models.sampler=dpm++2m").calls == (94, 10)
 
 
 def test_memory_without_contents_is_that_with_them() -> None:

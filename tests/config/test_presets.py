@@ -48,6 +48,8 @@ def test_every_preset_is_sound(preset):
         assert (told.steps, told.guidance, told.rank) == ((19, 23), 7.5, 50)
         # One pack for both: nothing made for drawn faces looks at photographs.
         assert params.models.face_embedder == params.models.detector == "models/buffalo_l"
+        # The published folder ships another sampler than the paper's.
+        assert params.models.sampler == "dpm++2m"
     if name == "multi-concept":
         assert params.evaluate_bias.also == ("sports", "descriptors", "styles")
 

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from diffusers import DDIMScheduler
+from diffusers import DDIMScheduler, PNDMScheduler
 from torch import Tensor
 
 from fairness_core.diffusion import (
@@ -22,6 +25,7 @@ from fairness_core.diffusion import (
     disabled,
     encode_prompts,
     sample,
+    sampler_coefficients,
     step_weights,
     trainable,
 )
@@ -172,6 +176,31 @@ def test_equals_a_plain_graph_in_float64(stack: DiffusionStack, noise: Tensor, n
     for mine, theirs in zip(found, expected, strict=True):
         assert {value.dtype for value in mine.values()} == {torch.float64}
         assert largest_error(mine, theirs) < FLOAT64_TOLERANCE[name]
+
+
+def test_a_sampler_chosen_in_place_of_the_folders_own(
+    folder: Path, tmp_path: Path, noise: Tensor
+) -> None:
+    """A folder that ships PNDM, as published ones do; ``dpm++2m`` ends with first-order steps."""
+    shutil.copytree(folder, tmp_path / "model")
+    own = PNDMScheduler(**SD_NOISE, skip_prk_steps=True, set_alpha_to_one=False)
+    own.save_pretrained(tmp_path / "model" / "scheduler")
+    index = json.loads((tmp_path / "model" / "model_index.json").read_text())
+    index["scheduler"] = ["diffusers", "PNDMScheduler"]
+    (tmp_path / "model" / "model_index.json").write_text(json.dumps(index))
+    found = {name: DiffusionStack.load(tmp_path / "model", sampler=name) for name in (
+        None, "dpm++2m")}  # fmt: skip
+    assert len(sampler_coefficients(found[None], 21)) == 22
+    assert float(sampler_coefficients(found[None], 21).min()) < 0
+    stack = found["dpm++2m"]
+    coefficients = sampler_coefficients(stack, 21)
+    assert len(coefficients) == 21
+    assert float(coefficients.min()) > 0
+    to_float64(adapted(stack))
+    modes = ("unadjusted", "exact")
+    mine, theirs = ours(stack, noise.double(), *modes), plain(stack, noise.double(), *modes)
+    for got, expected in zip(mine, theirs, strict=True):
+        assert largest_error(got, expected) < FLOAT64_TOLERANCE["dpm2"]
 
 
 @pytest.mark.parametrize(("text", "unet"), [(True, False), (False, True)])

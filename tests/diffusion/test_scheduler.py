@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 from diffusers import DPMSolverMultistepScheduler, FlowMatchEulerDiscreteScheduler
 
-from fairness_core.diffusion import SAMPLERS, scheduler_of
+from fairness_core.config.choices import Sampler
+from fairness_core.diffusion import SAMPLERS, scheduler_facts, scheduler_of
 from fairness_core.diffusion.sample import Stepper
-from fairness_core.errors import ConfigError, ModelError
+from fairness_core.errors import ConfigError
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
@@ -34,5 +37,26 @@ def test_every_sampler_solves_the_same_process_without_noise_of_its_own(name):
 def test_what_is_no_sampler():
     with pytest.raises(ConfigError, match="no such sampler.*Given: magic"):
         scheduler_of("magic", DPMSolverMultistepScheduler())
-    with pytest.raises(ModelError, match="flow-matching model"):
+    fits = "set models.sampler to null .* own FlowMatchEulerDiscreteScheduler fits"
+    with pytest.raises(ConfigError, match=f"flow-matching model.*{fits}"):
         scheduler_of("ddim", FlowMatchEulerDiscreteScheduler())
+
+
+def test_the_parameters_name_the_samplers_that_there_are():
+    assert get_args(Sampler) == tuple(SAMPLERS)
+
+
+def test_two_m_is_of_second_order_whatever_the_models_own():
+    assert scheduler_of("dpm++2m", DPMSolverMultistepScheduler(solver_order=3)).config[
+        "solver_order"
+    ] == 2  # fmt: skip
+
+
+def test_samplers_are_told_apart_by_their_whole_configuration():
+    told = [
+        scheduler_facts(DPMSolverMultistepScheduler(timestep_spacing=spacing))
+        for spacing in ("linspace", "trailing", "linspace")
+    ]
+    assert told[0] == told[2]
+    assert told[0]["scheduler"] == told[1]["scheduler"] == "DPMSolverMultistepScheduler"
+    assert told[0]["scheduler_sha256"] != told[1]["scheduler_sha256"]

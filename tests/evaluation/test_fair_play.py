@@ -12,7 +12,9 @@ def test_images_made_alike_pass_whatever_else_differs():
     check_alike({"base": RECIPE, "aligned": RECIPE | {"model": "y", "bundle_sha256": "b"}})
 
 
-@pytest.mark.parametrize("key", ["stage", "seed", "guidance", "steps", "plan_sha256"])
+@pytest.mark.parametrize(
+    "key", ["stage", "seed", "guidance", "steps", "scheduler", "scheduler_sha256", "plan_sha256"]
+)
 def test_each_difference_is_named(key):
     with pytest.raises(ArtifactError, match=rf"not made alike.*{key}: base .*, aligned other"):
         check_alike({"base": RECIPE, "aligned": RECIPE | {key: "other"}})

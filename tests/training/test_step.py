@@ -12,7 +12,9 @@ from torch import Tensor
 from fairness_core.diffusion import (
     choose_steps,
     encode_prompts,
+    network_calls,
     sampler_coefficients,
+    scheduler_of,
     trainable,
 )
 from fairness_core.runtime.distributed import World
@@ -66,6 +68,29 @@ def test_gradient_is_that_of_a_plain_graph(
     assert_close(result.losses["total"], loss, FLOAT32)
     assert result.images == 5
     assert 0 < result.faces <= 5
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"), [("dpm++2m", "exact"), ("heun", "exact"), ("pndm", "unadjusted")]
+)
+def test_a_sampler_of_another_order_or_more_calls_than_steps(
+    tiny_world: TinyWorld, alone: World, name: str, mode: str
+) -> None:
+    """Three network calls' gradients stand for all, whatever the solver makes of their outputs."""
+    models = tiny_models(tiny_world, **PARTS["text encoder"], double=True)
+    models.stack.scheduler = scheduler_of(name, models.stack.scheduler)
+    calls = network_calls(models.stack.scheduler, STEPS)
+    assert calls == {"dpm++2m": STEPS, "pndm": STEPS + 1, "heun": 2 * STEPS - 1}[name]
+    natural = sampler_coefficients(models.stack, STEPS)
+    chosen, scale = choose_steps(calls, 3, torch.Generator().manual_seed(1))
+    factors = [0.0] * calls
+    for index in chosen:
+        factors[index] = scale / (float(natural[index]) if mode == "exact" else 1.0)
+    noise = make_noise(models, 3)
+    settings = tiny_settings(gradient_weights=mode, gradient_steps=3)
+    expected, _ = plain_gradient(models, settings, PROMPT, noise, STEPS, factors=factors)
+    _, gradient = run_step(models, settings, alone, noise)
+    assert_same_gradient(gradient, expected, GRADIENT)
 
 
 @pytest.mark.parametrize("part", ["both", "soft tokens"])
