@@ -96,6 +96,7 @@ def main() -> int:
             f"{row['peak_mib']:8.1f} {row['peak_share']:7.2f}"
         )
     told = {"gradient_choice": settings.gradient_choice, "threads": torch.get_num_threads()}
+    told["compared"] = unit
     save(arguments.name, {"images": n, "steps": steps, **told, "rows": rows}, device)
     return 0
 
