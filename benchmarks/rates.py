@@ -39,7 +39,7 @@ class Products(TorchDispatchMode):
         """Run the operation and count it."""
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        count = flop_registry.get(func._overloadpacket)
+        count = flop_registry.get(getattr(func, "_overloadpacket", None))
         if count is not None:
             kind = next(leaf.dtype for leaf in tree_leaves(args) if isinstance(leaf, Tensor))
             self.operations[kind] += count(*args, **kwargs, out_val=out)

@@ -12,9 +12,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import gpu, measure, whole_iteration
-from benchmarks.random_models import SHAPES, FixedBox, random_stack
+from benchmarks.random_models import SHAPES, FixedBox, random_models
 from benchmarks.rates import Products, matmul_peak
 from benchmarks.whole_iteration import Bench, Case, measured, shares
+from fairness_core.attributes import AttributeSpace
 from fairness_core.config import find_preset, load_preset
 from fairness_core.diffusion import LoraSpec, add_lora, trainable
 
@@ -63,14 +64,20 @@ def test_every_case_is_measured(
 
 
 def test_the_shape_is_the_published_models() -> None:
-    stack = random_stack(SHAPES["sd15"], "meta", torch.bfloat16)
+    space = AttributeSpace.from_mapping({"gender": {"classes": ["female", "male"]}})
+    models = random_models(SHAPES["sd15"], space, torch.device("meta"), torch.bfloat16)
+    stack = models.stack
     networks = (stack.text_encoder, stack.unet, stack.vae.decoder)
     sizes = [sum(p.numel() for p in network.parameters()) for network in networks]
+    judges = (models.image_text, models.image_self, models.classifier)
+    found = [sum(p.numel() for p in network.parameters()) for network in judges]
     source = torch.Generator().manual_seed(0)
     with torch.device("meta"):
         add_lora(stack, text_encoder=LoraSpec(50), unet=None, generator=source)
     assert sizes == [123_060_480, 859_520_964, 49_490_179]
     assert sum(p.numel() for p in trainable(stack).values()) == 8_294_400
+    # DINOv2 with positions for 224 px, where the published one has those for 518.
+    assert found == [986_109_441, 85_725_696, 4_204_594]
     assert (stack.latent_shape, stack.image_size) == ((4, 64, 64), 512)
 
 
