@@ -12,12 +12,13 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import gpu, measure, whole_iteration
-from benchmarks.random_models import SHAPES, FixedBox, random_models
+from benchmarks.random_models import SHAPES, FixedBox, random_models, random_stack
 from benchmarks.rates import Products, matmul_peak
-from benchmarks.whole_iteration import Bench, Case, measured, shares
+from benchmarks.whole_iteration import GIB, Bench, Case, measured, shares
 from fairness_core.attributes import AttributeSpace
 from fairness_core.config import find_preset, load_preset
 from fairness_core.diffusion import LoraSpec, add_lora, trainable
+from fairness_core.runtime.distributed import World
 
 
 @pytest.mark.slow
@@ -158,3 +159,48 @@ def test_products_are_counted_by_type_backwards_too() -> None:
 
 def test_the_matmul_peak_is_a_rate() -> None:
     assert 1e8 < matmul_peak(torch.device("cpu"), torch.float32) < 1e14
+
+
+@pytest.fixture
+def fractions(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A GPU of 80e9 bytes: 1e9 beside torch's, which held 10e9 at the most and holds 4e9."""
+    found: list[float] = []
+    card = type("Card", (), {"total_memory": 80_000_000_000})
+    given: dict[str, Any] = {
+        "get_device_properties": lambda *_: card,
+        "mem_get_info": lambda *_: (75_000_000_000, 80_000_000_000),
+        "memory_reserved": lambda *_: 4_000_000_000,
+        "max_memory_reserved": lambda *_: 10_000_000_000,
+        "memory_allocated": lambda *_: 2 * GIB,
+        "max_memory_allocated": lambda *_: 5 * GIB,
+        "set_per_process_memory_fraction": lambda share, *_: found.append(share),
+    }
+    for name in ("empty_cache", "synchronize", "reset_peak_memory_stats"):
+        given[name] = lambda *_: None
+    for name, value in given.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    return found
+
+
+def test_a_recipe_is_held_to_its_cards_memory(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, fractions: list[float]
+) -> None:
+    """The GPU's counters in place of a GPU: what is read of them, and what they are told."""
+    preset = find_preset(repository / "presets", "sd15-gender")
+    settings = gpu.settings_of(load_preset(repository / "params.yaml", preset))
+    models = type("Models", (), {"stack": random_stack(SHAPES["tiny"], "cpu")})()
+    monkeypatch.setattr(Bench, "iterate", lambda *_: torch.ones(2, 2) @ torch.ones(2, 2))
+    peaks = {torch.bfloat16: 1e12, torch.float32: 1e12}
+    noise, world = torch.zeros(0), World("cuda")
+    unused: Any = None
+    bench = Bench(models, unused, world, noise, noise, peaks, 3)
+    row = measured(bench, "recipe", Case(settings, 24, limit=16e9))
+    assert row["fits"]
+    assert row["device_gib"] == pytest.approx(11e9 / GIB)
+    assert row["peak_gib"] == 3
+    assert fractions == [15e9 / 80e9, 1.0]
+    fractions.clear()
+    assert not measured(bench, "recipe", Case(settings, 24, limit=10e9))["fits"]
+    free = measured(bench, "ours", Case(settings, 24))
+    assert "fits" not in free
+    assert fractions == [9e9 / 80e9, 1.0]
