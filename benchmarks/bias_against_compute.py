@@ -1,29 +1,38 @@
 """Held-out bias of experiments against what their training took, and less that of the first.
 
-Run from the repository's root on folders that ``evenhand experiments`` wrote:
-``python -m benchmarks.bias_against_compute runs/A runs/B``. Differences are paired by seed and
-prompt, their interval is of a bootstrap over both; seeds that only one of the two has are left
-out. Network calls are those of an image and iteration with the originals stored beforehand, and of
-the whole training; the seconds of an iteration are measured by ``benchmarks.step``.
+``python -m benchmarks.bias_against_compute --run runs``, from the repository's root, runs what is
+missing of ``bias_rows.ROWS`` with each of ``--seeds``, as ``evenhand experiments`` does and in
+its folders (hours; what is finished is skipped, and what was stopped goes on), then tabulates and
+draws. ``--only NAME`` leaves out all rows but the first and those named. On folders that
+``evenhand experiments`` wrote: ``python -m benchmarks.bias_against_compute runs/A runs/B``.
+
+Differences are paired by seed and prompt, their interval is of a bootstrap over both; seeds that
+only one of the two has are left out. Network calls are those of an image and iteration with the
+originals stored beforehand, and of the whole training; the seconds of an iteration are measured by
+``benchmarks.step``.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from benchmarks.bias_rows import Runner, chosen, experiments_of, run_rows
 from benchmarks.measure import save, say
+from benchmarks.plots import figure, write
+from components.experiments import run_experiment
 from components.planning import calls_per_image
 from fairness_core.config import Finetune
 from fairness_core.groups import group_name
 from fairness_core.reporting import FinishedRun, find_runs, read_run
 from fairness_core.reporting.results import resampled_means
+from fairness_core.runtime import configure
 from fairness_core.runtime.seeds import seed_for
 
 RESAMPLES = 5000
@@ -69,12 +78,8 @@ def calls(run: FinishedRun) -> dict[str, float]:
 
 def draw(rows: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     """Bias against network calls in training: each seed, and the mean."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
+    drawing = figure(8, 4.5)
+    axes = drawing.subplots()
     for name, row in rows.items():
         calls, found = row["calls"] / 1000, list(row["biases"].values())
         line = axes.plot([calls] * len(found), found, ".", alpha=0.5)[0]
@@ -85,22 +90,43 @@ def draw(rows: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     axes.set(xlim=(0, 1.05 * most), xlabel="network calls in training, thousands")
     axes.set(ylim=(0, None), ylabel="held-out bias: each seed, and the mean")
     axes.legend(loc="lower left", bbox_to_anchor=(0, 0.3))
-    figure.savefig(path, metadata={"Date": None})
+    write(drawing, path)
 
 
-def main() -> int:
-    """Print a line for each experiment, write and draw them."""
+def read(folder: Path, seeds: Sequence[int] | None = None) -> dict[int, FinishedRun]:
+    """Finished runs of an experiment by seed; of these seeds alone if they are given."""
+    runs = {run.seed: run for run in map(read_run, find_runs([folder]))}
+    return {seed: run for seed, run in runs.items() if seeds is None or seed in seeds}
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "folders", nargs="+", type=Path, help="of experiments; the first is the measure"
+        "folders", nargs="*", type=Path, help="of experiments; the first is the measure"
     )
     parser.add_argument("--label", action="append", default=[], help="of each, in their order")
     parser.add_argument("--name", default="bias_against_compute", help="of the files of figures")
+    parser.add_argument("--run", type=Path, metavar="OUT", help="run the rows in this folder first")
+    parser.add_argument("--seeds", default="0,1,2", help="with --run")
+    parser.add_argument("--only", action="append", default=[], help="with --run: name of a row")
+    parser.add_argument("--set", action="append", default=[], help="with --run: SECTION.KEY=VALUE")
     arguments = parser.parse_args()
-    found = [
-        {run.seed: run for run in map(read_run, find_runs([folder]))}
-        for folder in arguments.folders
-    ]
+    if bool(arguments.folders) == bool(arguments.run):
+        parser.error("give folders, or --run")
+    return arguments
+
+
+def main(runner: Runner = run_experiment) -> int:
+    """Print a line for each experiment, write and draw them."""
+    arguments, seeds = parse(), None
+    if arguments.run:
+        configure("experiments")
+        seeds = [int(seed) for seed in arguments.seeds.split(",")]
+        rows_of = experiments_of(chosen(arguments.only), Path("presets"), arguments.set)
+        arguments.folders = run_rows(rows_of, seeds, arguments.run, runner)
+        arguments.label = list(rows_of)
+    found = [read(folder, seeds) for folder in arguments.folders]
     group = group_name(next(iter(found[0].values())).params["finetune"]["align"][:2])
     rows: dict[str, dict[str, Any]] = {}
     names = arguments.label or [folder.name for folder in arguments.folders]

@@ -20,7 +20,7 @@ from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, UNet2DConditio
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from benchmarks.measure import MIB, peak_bytes, save, say
+from benchmarks.measure import DEVICES, MIB, peak_bytes, save, say
 from fairness_core.diffusion import (
     Conditioning,
     DiffusionStack,
@@ -33,6 +33,7 @@ from fairness_core.diffusion import (
     sample,
     step_weights,
 )
+from fairness_core.runtime import prepare
 
 STEPS = (10, 20, 50, 100)
 PLAIN_STEPS = (10, 20)
@@ -41,7 +42,7 @@ GUIDANCE = 3.0
 LIMIT = 1.05
 
 
-def small_stack() -> DiffusionStack:
+def small_stack(device: torch.device) -> DiffusionStack:
     """Make a random model of about the size of the portraits' one: 8x8 latents, 32x32 images."""
     torch.manual_seed(0)
     words = {"<|startoftext|>": 0, "<|endoftext|>": 1}
@@ -83,9 +84,9 @@ def small_stack() -> DiffusionStack:
     )
     return DiffusionStack(
         tokenizer=tokenizer,
-        text_encoder=text_encoder.eval(),
-        vae=vae.eval().requires_grad_(False),
-        unet=unet.eval(),
+        text_encoder=text_encoder.eval().to(device),
+        vae=vae.eval().requires_grad_(False).to(device),
+        unet=unet.eval().to(device),
         scheduler=scheduler,
     )
 
@@ -148,20 +149,25 @@ def main() -> int:
     parser.add_argument("--model", help="pipeline folder; a small random model when left out")
     parser.add_argument("--images", type=int, default=4, help="images of the batch")
     parser.add_argument("--rank", type=int, default=8, help="LoRA rank")
+    parser.add_argument("--device", choices=DEVICES, default="auto")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    stack = DiffusionStack.load(arguments.model) if arguments.model else small_stack()
+    device = prepare(arguments.device, 1)
+    stack = (
+        DiffusionStack.load(arguments.model, device=device)
+        if arguments.model
+        else small_stack(device)
+    )
     generator = torch.Generator().manual_seed(0)
     spec = LoraSpec(arguments.rank)
     add_lora(stack, text_encoder=spec, unet=spec, generator=generator)
-    noise = torch.randn(max(IMAGES), *stack.latent_shape, generator=generator)
+    noise = torch.randn(max(IMAGES), *stack.latent_shape, generator=generator).to(device)
     few = noise[: arguments.images]
     by_products(stack, few, 1)  # what is made once, such as gradients, is not a step's
     found: dict[str, dict[int, float]] = {}
 
     def measure(name: str, at: int, work: Callable[..., None], *given: Any) -> None:
         row = found.setdefault(name, {})
-        row[at] = peak_bytes(lambda: work(stack, *given)) / MIB
+        row[at] = peak_bytes(lambda: work(stack, *given), device) / MIB
         say(f"{name:28s} {at:4d}  {row[at]:8.2f} MiB  x{row[at] / next(iter(row.values())):.3f}")
 
     for n in STEPS:
@@ -174,7 +180,7 @@ def main() -> int:
         measure(f"{len(few)} images at a time", n, by_products, noise[:n], 10, len(few))
     ratio = found["products, steps"][50] / found["products, steps"][10]
     say(f"50 steps over 10: {ratio:.4f}, limit {LIMIT}")
-    save("gradient_memory", {"mib": found})
+    save("gradient_memory", {"mib": found}, device)
     return int(ratio > LIMIT)
 
 

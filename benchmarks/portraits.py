@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,15 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Read once, when the libraries are imported.
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-
 from components.finetune.assemble import assemble
 from components.step import Settings as RunSettings
 from fairness_core.classifiers import build
 from fairness_core.config import Params, load
 from fairness_core.diffusion import trainable
+from fairness_core.runtime import prepare
 from fairness_core.runtime.distributed import World
 from fairness_core.runtime.seeds import generator
 from fairness_core.training import Models, Schedule, Settings, training_step
@@ -46,7 +42,7 @@ def iterate(
     training_step(
         models,
         settings,
-        World("cpu"),
+        World(models.stack.device),
         prompt=prompt,
         noise=noise,
         steps=steps,
@@ -59,7 +55,7 @@ def iterate(
 def portraits(
     folder: Path, changes: Sequence[str] = (), *, params: Path = Path("params.yaml")
 ) -> tuple[Params, Models, Settings, Schedule]:
-    """Load what finetuning works with.
+    """Load what finetuning works with, on the device and with the threads of section ``run``.
 
     Args:
         folder: Artifacts: the classifiers of a run are taken if they are there; else an untrained
@@ -75,8 +71,8 @@ def portraits(
         network = loaded.section("calibrate_classifier")["train_network"]
         made: Any = build(network, space, 32, torch.Generator().manual_seed(1))
         made.save(classifiers / "train")
-    torch.set_num_threads(loaded.run.threads)
+    device = prepare(loaded.run.device, loaded.run.threads)
     told = RunSettings(**loaded.section("run"))
     section, models = loaded.finetune, loaded.section("models")
-    parts = assemble(section, models, space, classifiers, Path("none"), World("cpu"), told)
+    parts = assemble(section, models, space, classifiers, Path("none"), World(device), told)
     return loaded, *parts

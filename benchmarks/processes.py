@@ -1,8 +1,8 @@
 """Data parallel from one process to several: images per second and equality of the result.
 
 Run from the repository's root: ``python -m benchmarks.processes``. It trains the default run for a
-few iterations alone, then under torchrun, each process with one thread and its share of the batch,
-and compares the time of an iteration and the trained weights.
+few iterations alone, then under torchrun, each process on the CPU with one thread and its share of
+the batch, and compares the time of an iteration and the trained weights.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ def main() -> int:
     parser.add_argument("--artifacts", type=Path, default=Path("artifacts"))
     arguments = parser.parse_args()
     iterations = arguments.iterations
-    changes = ["run.threads=1", "run.tracking=false", f"finetune.iterations={iterations}"]
+    changes = ["run.threads=1", "run.tracking=false", "run.device=cpu"]
+    changes += [f"finetune.iterations={iterations}"]
     changes += [f"finetune.images_per_prompt={arguments.images}"]
     changes += [f"finetune.checkpoint_every={iterations}"]
     medians, weights = {}, {}

@@ -116,9 +116,10 @@ def reference_step(
         told = {"guidance": guidance, "steps": steps}
         final = sample(stack, noise, states[:1].expand(n), states[1:], **told).final
         seen = perceive(decode(stack, final), models.detector, models.classifier)
+    # Targets are made on the CPU, as in our step.
     targets = make_targets(
-        seen.probabilities,
-        seen.faces.present,
+        {name: seen.probabilities[name].cpu() for name in settings.space.names},
+        seen.faces.present.cpu(),
         settings.space,
         confidence=settings.confidence,
         draws=settings.transport_draws,

@@ -3,6 +3,8 @@
 Run from the repository's root: ``python -m benchmarks.step``. One process, one batch, one model;
 the variants take turns. ``reference`` is ``reference_step``; the others are ``training_step`` with
 every step's gradient, with K of S, with the originals from a store, and with the text branch alone.
+What is faster is told by the process's own seconds on a CPU and by the clock on a GPU, where this
+has not run.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.measure import MIB, in_turns, peak_bytes, save, say
+from benchmarks.measure import DEVICES, MIB, clock, in_turns, peak_bytes, save, say
 from benchmarks.portraits import PROMPT, clear_gradient, iterate, portraits
 from benchmarks.reference_step import counted, reference_step
 from fairness_core.runtime.seeds import generator, image_noise
@@ -31,15 +33,17 @@ def main() -> int:
     parser.add_argument("--chosen", type=int, default=5, help="K")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", choices=DEVICES, default="auto")
     parser.add_argument("--name", default="step", help="of the file of figures")
     parser.add_argument("--artifacts", type=Path, default=Path("artifacts"))
     parser.add_argument("--set", action="append", default=[], help="SECTION.KEY=VALUE")
     arguments = parser.parse_args()
     n, steps = arguments.images, arguments.steps
     changes = [*arguments.set, f"run.threads={arguments.threads}", f"finetune.batch_size={n}"]
+    changes.append(f"run.device={arguments.device}")
     _, models, settings, _ = portraits(arguments.artifacts, changes)
-    stack = models.stack
-    noise = image_noise("benchmark", [PROMPT] * n, list(range(n)), stack.latent_shape)
+    stack, device = models.stack, models.stack.device
+    noise = image_noise("benchmark", [PROMPT] * n, list(range(n)), stack.latent_shape).to(device)
     told = {"steps": steps, "guidance": settings.guidance, "batch_size": n}
     kept = original_latents(stack, PROMPT, noise, **told)
     common: dict[str, Any] = {"prompt": PROMPT, "noise": noise, "steps": steps}
@@ -71,26 +75,29 @@ def main() -> int:
     for name, run in {**work, "reference, no checkpointing": reference(False)}.items():
         with counted(models) as calls:
             run()
-        peak = peak_bytes(run)
+        peak = peak_bytes(run, device)
         rows[name] = {
             "forwards": calls.forwards / n,
             "backwards": calls.backwards / n,
             "peak_mib": peak / MIB,
         }
-    for name, times in in_turns(work, arguments.rounds, warm=False).items():
+    for name, times in in_turns(work, arguments.rounds, device=device, warm=False).items():
         rows[name] |= times
-    base = rows["reference"]
+    base, unit = rows["reference"], clock(device)
     say(f"{'':36} {'calls':>9} {'CPU s':>7} {'wall s':>7} {'faster':>7} {'MiB':>8} {'of ref':>7}")
     for name, row in rows.items():
         row["peak_share"] = row["peak_mib"] / base["peak_mib"]
-        row["times_faster"] = base["cpu_seconds"] / row.get("cpu_seconds", float("nan"))
+        times = " " * 24
+        if unit in row:
+            row["times_faster"] = base[unit] / row[unit]
+            times = f"{row['cpu_seconds']:7.2f} {row['seconds']:7.2f} {row['times_faster']:6.2f}x "
         say(
-            f"{name:36} {row['forwards']:4.0f}/{row['backwards']:<4.0f} "
-            f"{row.get('cpu_seconds', float('nan')):7.2f} {row.get('seconds', float('nan')):7.2f} "
-            f"{row['times_faster']:6.2f}x {row['peak_mib']:8.1f} {row['peak_share']:7.2f}"
+            f"{name:36} {row['forwards']:4.0f}/{row['backwards']:<4.0f} {times}"
+            f"{row['peak_mib']:8.1f} {row['peak_share']:7.2f}"
         )
-    torch_threads = torch.get_num_threads()
-    save(arguments.name, {"images": n, "steps": steps, "threads": torch_threads, "rows": rows})
+    told = {"gradient_choice": settings.gradient_choice, "threads": torch.get_num_threads()}
+    told["compared"] = unit
+    save(arguments.name, {"images": n, "steps": steps, **told, "rows": rows}, device)
     return 0
 
 

@@ -42,7 +42,8 @@ def step_gradients(
 ) -> Tensor:
     """Gradient of each step for all adapters: S rows."""
     stack = models.stack
-    noise = image_noise(draw, [prompt] * images, list(range(images)), stack.latent_shape)
+    numbers = list(range(images))
+    noise = image_noise(draw, [prompt] * images, numbers, stack.latent_shape).to(stack.device)
     told: dict[str, Any] = {"steps": steps, "guidance": settings.guidance, "batch_size": images}
     kept = original_latents(stack, prompt, noise, **told)
     rows = []
@@ -125,7 +126,8 @@ def main() -> int:
     noise = float(torch.tensor(between).median())
     say(f"between draws of noise: {noise:.3f}")
     shares = (norms.mean(0) / norms.mean(0).sum()).tolist()
-    save("step_choice", {"rows": rows, "noise": noise, "norm_shares": shares, "steps": len(shares)})
+    figures = {"rows": rows, "noise": noise, "norm_shares": shares, "steps": len(shares)}
+    save("step_choice", figures, models.stack.device)
     return 0
 
 

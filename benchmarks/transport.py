@@ -1,7 +1,7 @@
 """Seconds of the transport targets: N images, K classes, 200 draws.
 
-Run from the repository's root: ``python -m benchmarks.transport``. Exit status 1 if N = 64 with
-K = 16 takes more than 50 ms of CPU.
+Run from the repository's root: ``python -m benchmarks.transport``. On the CPU, where the step makes
+targets whatever the device. Exit status 1 if N = 64 with K = 16 takes more than 50 ms of CPU.
 """
 
 from __future__ import annotations

@@ -118,6 +118,7 @@ def test_a_plan_is_what_an_iteration_takes(
 ) -> None:
     """The default run's models: the classifier, the semantics loss and what is kept included."""
     common = ["finetune.images_per_prompt=4", "finetune.batch_size=4", "run.threads=1"]
+    common.append("run.device=cpu")
     words = [*common, "finetune.gradient_steps=2", *changes]
     expected = planned(load(repository / "params.yaml", words))
     assert expected == pytest.approx(measured(tmp_path, words), rel=0.1)
