@@ -215,11 +215,14 @@ def costs(params: Params) -> Callable[[int, bool], Cost]:
     """Costs of micro-batches by dry runs."""
     from fairness_core.training.dry_run import dry_run, without_contents
 
-    section = params.finetune
+    section, mode = params.finetune, without_contents()
+    built: dict[bool, Networks] = {}
 
     def cost(images: int, checkpointing: bool) -> Cost:
-        with without_contents():
-            networks = networks_of(params, checkpointing)
+        with mode:
+            if checkpointing not in built:
+                built[checkpointing] = networks_of(params, checkpointing)
+            networks = built[checkpointing]
             text: Any = networks.modules[2].config
             return dry_run(
                 networks,
