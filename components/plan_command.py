@@ -53,6 +53,7 @@ def show(
     folder: Annotated[Path, typer.Option(help="Folder of presets.")] = Path("presets"),
 ) -> None:
     """Say which steps fit on a GPU, and hours, money and CO2e of a finetuning, as given."""
+    from components.measuring import judging, missing_judges, sampling
     from components.planning import kept_bytes, plan
     from components.shapes import costs, missing
     from components.step import prepare_libraries
@@ -67,6 +68,7 @@ def show(
     cost, memory = costs(loaded), gigabytes(gpu)
     kept = kept_bytes(loaded, loaded.finetune.steps[1])
     needs = [plan(loaded.finetune, cost, memory, kept=kept)]
+    needs += [sampling(loaded, memory), judging(loaded, memory)]
     for line in _memory(needs, gpu):
         typer.echo(line)
     command = ["evenhand", "run", *(["--preset", preset] if preset else [])]
@@ -76,7 +78,7 @@ def show(
     given, chosen = (cost(1, c) for c in (loaded.finetune.checkpointing, _recomputes(needs[0])))
     for line in _hours(loaded, given, chosen, needs[0], told):
         typer.echo(line)
-    for name in missing(loaded):
+    for name in (*missing(loaded), *missing_judges(loaded)):
         typer.echo(f"Assumed: {name} has the published model's shapes, its folder is not there")
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from fairness_core.config import Finetune, Params
     from fairness_core.training.dry_run import Cost
 
-__all__ = ["GIB", "Line", "Need", "kept_bytes", "plan"]
+__all__ = ["GIB", "RESERVED", "Line", "Need", "kept_bytes", "plan", "refuse", "room_of", "text"]
 
 GIB = 2**30
 # What the driver, kernels and a fragmented allocator take beside tensors.
@@ -121,15 +121,15 @@ def plan(
             "finetune", given, (asked + beside) / GIB, fits, changes, (then + beside) / GIB,
             {"batch_size": largest},
         )  # fmt: skip
-    refuse("finetune", memory, least + kept)
+    refuse("finetune", memory, least + kept, do="finetune.precision=bfloat16")
 
 
-def refuse(step: str, memory: float, least: float) -> NoReturn:
+def refuse(step: str, memory: float, least: float, *, do: str = "") -> NoReturn:
     """Say that a step cannot run on such a GPU."""
     raise ConfigError(
         f"{step}: not even one image at a time fits",
         given=f"{memory / GIB:.0f} GiB; {(least + RESERVED) / GIB:.1f} GiB are needed",
-        do=f"use a larger GPU, a smaller model or {step}.precision=bfloat16",
+        do="use a larger GPU, a smaller model" + (f" or {do}" if do else ""),
     )
 
 
@@ -140,7 +140,8 @@ def _line(cost: Callable[[int, bool], Cost], checkpointing: bool) -> Line:
 
 def kept_bytes(params: Params, steps: int) -> float:
     """Bytes through an iteration: of each image its latents at each step, itself, its original."""
-    from components.shapes import PUBLISHED, configuration
+    from components.published import PUBLISHED
+    from components.shapes import configuration
 
     found = configuration(params.section("models"), "unet") or PUBLISHED["unet"]
     side = found["sample_size"]

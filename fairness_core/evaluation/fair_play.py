@@ -9,11 +9,11 @@ from fairness_core.errors import ArtifactError, ModelError
 
 __all__ = ["check_alike", "check_audit"]
 
-SHARED = ("stage", "seed", "guidance", "steps", "plan_sha256", "base_sha256")
+SHARED = ("stage", "seed", "guidance", "steps", "dtype", "plan_sha256", "base_sha256")
 
 
 def check_alike(recipes: Mapping[str, Mapping[str, Any]]) -> None:
-    """Refuse images that do not come from one base model, noise, sampler and guidance.
+    """Refuse images that do not come from one base model, noise, sampler, guidance and precision.
 
     Args:
         recipes: Model to the recipe in its images' manifest.

@@ -41,6 +41,7 @@ class Sampling:
         guidance: Classifier-free guidance, >= 1.
         steps: Sampling steps, >= 1.
         batch_size: Images per network call, >= 1.
+        decode_batch_size: Images decoded at once, >= 1; None: ``batch_size``.
     """
 
     stage: str
@@ -48,6 +49,7 @@ class Sampling:
     guidance: float
     steps: int
     batch_size: int
+    decode_batch_size: int | None = None
 
 
 def plan_images(
@@ -195,7 +197,9 @@ def _sample_batch(
         guidance=sampling.guidance,
         steps=sampling.steps,
     )
-    return zip(to_bytes(decode(stack, trajectory.final)), batch["file"], strict=True)
+    parts = trajectory.final.split(sampling.decode_batch_size or len(batch))
+    images = torch.cat([decode(stack, part) for part in parts])
+    return zip(to_bytes(images), batch["file"], strict=True)
 
 
 def _recipe(
@@ -212,6 +216,7 @@ def _recipe(
         "guidance": sampling.guidance,
         "steps": sampling.steps,
         "batch_size": sampling.batch_size,
+        "decode_batch_size": sampling.decode_batch_size,
         "device": stack.device.type,
         "dtype": str(stack.dtype),
         "plan_sha256": hashlib.sha256(plan.encode()).hexdigest(),
