@@ -71,7 +71,7 @@ def sampling(params: Params, memory: float) -> Need:
     fits = asked <= room
     changes = {"batch_size": images} if images < batch else {}
     changes |= {"decode_batch_size": decoded} if decoded < min(at_once, images) else {}
-    given = {"batch_size": batch, "decode_batch_size": section.decode_batch_size or "null"}
+    given = {"batch_size": batch, "decode_batch_size": section.decode_batch_size}
     return Need(
         "generate_images", given, (asked + RESERVED) / GIB, fits, {} if fits else changes,
         ((asked if fits else peak(images, min(decoded, images))) + RESERVED) / GIB, {},
@@ -149,7 +149,7 @@ def _judge(look: Callable[[Tensor], Any], size: int, side: int, module: torch.nn
     import torch
     from torch.nn import functional as F  # noqa: N812
 
-    def call(images: int) -> Tensor:
+    def call(images: int) -> Any:
         pixels = torch.zeros(images, 3, side, side)
         return pixels, look(
             F.interpolate(pixels, size=(size, size), mode="bicubic", antialias=True)
@@ -161,8 +161,10 @@ def _judge(look: Callable[[Tensor], Any], size: int, side: int, module: torch.nn
 def _line(modules: tuple[torch.nn.Module, ...], call: Callable[[int], Any]) -> Line:
     from fairness_core.training.dry_run import measure
 
-    one, two = (measure(modules, lambda n=n: call(n)).most for n in (1, 2))
-    return Line.through(one, two)
+    def peak(images: int) -> int:
+        return measure(modules, lambda: call(images)).most
+
+    return Line.through(peak(1), peak(2))
 
 
 def _side(unet: Any, vae: Any) -> int:

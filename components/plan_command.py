@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -97,13 +97,17 @@ def _recomputes(need: Need) -> bool:
 def _memory(needs: Sequence[Need], gpu: str) -> Iterator[str]:
     yield f"Peak GiB of each step, for {gpu}:"
     for need in needs:
-        given = ", ".join(f"{key}={text(value)}" for key, value in need.given.items())
-        if need.fits:
-            most = ", ".join(f"{key}={text(value)}" for key, value in need.most.items())
-            said = "fits" + (f" (so does {most})" if most and most not in given else "")
+        if not need.fits:
+            said = f"does not fit; with {' '.join(need.words)} {need.then:.1f}"
+        elif all(need.given[key] == value for key, value in need.most.items()):
+            said = "fits"
         else:
-            said = f"does not fit; {' '.join(need.words)}: {need.then:.1f}"
-        yield f"  {need.step:16} {given:40} {need.gib:5.1f}  {said}"
+            said = f"fits, as do {_named(need.most)}"
+        yield f"  {need.step:15} {need.gib:5.1f}  {said}; as given: {_named(need.given)}"
+
+
+def _named(values: Mapping[str, object]) -> str:
+    return ", ".join(f"{key}={text(value)}" for key, value in values.items())
 
 
 def _hours(

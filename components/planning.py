@@ -75,6 +75,8 @@ class Need:
 
 def text(value: object) -> str:
     """A value as YAML has it."""
+    if value is None:
+        return "null"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -86,9 +88,10 @@ def room_of(memory: float) -> float:
 def plan(
     section: Finetune, cost: Callable[[int, bool], Cost], memory: float, *, kept: float = 0.0
 ) -> Need:
-    """Whether a finetuning fits as given, and the largest micro-batch that does.
+    """Whether a finetuning fits as given, and the largest sizes that do.
 
-    Blocks are recomputed only if nothing fits without.
+    Images in a call of the network and images judged at once are chosen each for itself; blocks
+    are recomputed only if nothing fits without.
 
     Args:
         section: Of the parameters.
@@ -99,29 +102,45 @@ def plan(
     Raises:
         ConfigError: One image does not fit even so.
     """
-    room = room_of(memory) - kept
-    given = {"batch_size": section.batch_size, "checkpointing": section.checkpointing}
-    batch = min(section.batch_size, section.images_per_prompt)
+    room, most = room_of(memory) - kept, section.images_per_prompt
+    names = ("batch_size", "loss_batch_size", "checkpointing")
+    given = {name: getattr(section, name) for name in names}
     asked = least = 0.0
     for checkpointing in (False, True):
         if section.checkpointing and not checkpointing:
             continue
-        line = _line(cost, checkpointing)
-        asked = asked or line.at(batch)
-        least = line.first
-        largest = min(line.fits(room), section.images_per_prompt)
-        if largest < 1:
+        lines = _lines(cost, checkpointing)
+        sizes = (section.batch_size, section.loss_batch_size or section.batch_size)
+        asked = asked or _peak(lines, sizes, most)
+        least = _peak(lines, (1, 1), most)
+        batch, judged = (min(line.fits(room), most) for line in lines)
+        if min(batch, judged) < 1:
             continue
         fits = asked <= room
-        chosen = {"batch_size": largest, "checkpointing": checkpointing}
+        largest = {"batch_size": batch, "loss_batch_size": judged if judged != batch else None}
+        chosen = {**largest, "checkpointing": checkpointing}
         changes = {} if fits else {k: v for k, v in chosen.items() if v != given[k]}
-        then = line.at(batch if fits else largest)
+        then = asked if fits else _peak(lines, (batch, judged), most)
         beside = kept + RESERVED
         return Need(
-            "finetune", given, (asked + beside) / GIB, fits, changes, (then + beside) / GIB,
-            {"batch_size": largest},
-        )  # fmt: skip
+            "finetune", given, (asked + beside) / GIB, fits, changes, (then + beside) / GIB, largest
+        )
     refuse("finetune", memory, least + kept, do="finetune.precision=bfloat16")
+
+
+def _lines(cost: Callable[[int, bool], Cost], checkpointing: bool) -> tuple[Line, Line]:
+    """Of calls of the network, and of what decodes and judges; weights included in both."""
+    one, two = cost(1, checkpointing), cost(2, checkpointing)
+
+    def line(*parts: str) -> Line:
+        first, second = (c.weights + max(c.parts[name] for name in parts) for c in (one, two))
+        return Line.through(first, second)
+
+    return line("sampling", "gradient"), line("decoding", "loss")
+
+
+def _peak(lines: tuple[Line, Line], sizes: tuple[int, int], most: int) -> float:
+    return max(line.at(min(size, most)) for line, size in zip(lines, sizes, strict=True))
 
 
 def refuse(step: str, memory: float, least: float, *, do: str = "") -> NoReturn:
@@ -131,11 +150,6 @@ def refuse(step: str, memory: float, least: float, *, do: str = "") -> NoReturn:
         given=f"{memory / GIB:.0f} GiB; {(least + RESERVED) / GIB:.1f} GiB are needed",
         do="use a larger GPU, a smaller model" + (f" or {do}" if do else ""),
     )
-
-
-def _line(cost: Callable[[int, bool], Cost], checkpointing: bool) -> Line:
-    one, two = cost(1, checkpointing), cost(2, checkpointing)
-    return Line.through(one.weights + one.peak, two.weights + two.peak)
 
 
 def kept_bytes(params: Params, steps: int) -> float:

@@ -99,6 +99,7 @@ def seen_side(models: Mapping[str, Any], name: str) -> int:
 
 def networks_of(params: Params, checkpointing: bool) -> Networks:
     """Networks of the models' configurations; of the published ones' where folders are missing."""
+    from fairness_core.embeddings.image_text import drop_text
     from fairness_core.training.dry_run import Networks
 
     section, models = params.finetune, params.section("models")
@@ -112,6 +113,7 @@ def networks_of(params: Params, checkpointing: bool) -> Networks:
     if section.train_unet:
         adapt(made["unet"], section.rank)
     clip, dino = made["image_text"], made["image_self"]
+    drop_text(clip)
     faces = faces_of(params)
     return Networks(
         made["unet"],
@@ -174,6 +176,7 @@ def _as_default(kind: torch.dtype) -> Iterator[None]:
 
 
 def adapt(unet: Any, rank: int) -> None:
+    """Add LoRA weights of this rank."""
     from unittest.mock import patch
 
     import torch

@@ -186,8 +186,8 @@ def class_shares(
             steps=steps,
         )
         parts = drawn.final.split(decode_batch_size or batch_size)
-        images = torch.cat([decode(stack, part) for part in parts])
-        found = perceive(images, detector, classifier)
+        shown = torch.cat([decode(stack, part) for part in parts])
+        found = perceive(shown, detector, classifier)
         present = found.faces.present.float().cpu()
         faces.index_add_(0, torch.tensor(owners), present[:, None])
         for name, part in space.slices.items():

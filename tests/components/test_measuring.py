@@ -1,4 +1,4 @@
-"""What the steps after training take: planned beside measured, and what is said where it is much."""
+"""What the steps after training take: planned beside measured, and what to set where it is much."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ TOLD = Assumptions()
 def cost(images: int, checkpointing: bool) -> Cost:
     """3 GiB of weights; an image takes 1 GiB, or a quarter with blocks recomputed."""
     peak = int(images * GIB * (0.25 if checkpointing else 1))
-    parts = {"sampling": peak // 8, "gradient": peak, "decoding": peak // 8, "loss": peak}
+    parts = {"sampling": peak // 8, "gradient": peak // 2, "decoding": peak // 8, "loss": peak}
     work = {"sampling": 2e12, "gradient": 4e12, "decoding": 1e12, "loss": 3e12, "judging": 1e12}
     return Cost(3 * GIB, parts, **work)
 
@@ -40,12 +40,14 @@ def cost(images: int, checkpointing: bool) -> Cost:
 def test_what_does_not_fit_comes_with_the_largest_values_that_do(repository: Path) -> None:
     told = section(repository)
     found = plan(told, cost, 16 * GIB)
-    # 3 of weights, 32 images, 1 for the driver; 0.92 * 16 - 1 - 3 = 10.7 images fit.
+    # 3 of weights, 32 images, 1 for the driver; 0.92 * 16 - 1 - 3 = 10.7 images'
+    # losses fit, and twice as many calls of the network.
     assert (found.fits, found.gib) == (False, 36.0)
-    assert found.words == ("finetune.batch_size=10",)
-    assert found.then == pytest.approx(14.0)
+    assert found.words == ("finetune.batch_size=21", "finetune.loss_batch_size=10")
+    assert found.then == pytest.approx(14.5)
     tight = plan(told, cost, 5 * GIB)
-    assert tight.words == ("finetune.batch_size=2", "finetune.checkpointing=true")
+    sizes = ("finetune.batch_size=4", "finetune.loss_batch_size=2")
+    assert tight.words == (*sizes, "finetune.checkpointing=true")
     with pytest.raises(ConfigError, match="not even one image at a time fits"):
         plan(told, cost, 4 * GIB)
 
@@ -54,7 +56,7 @@ def test_what_fits_stays_as_it_is(repository: Path) -> None:
     told = section(repository, "finetune.batch_size=4")
     found = plan(told, cost, 500 * GIB)
     assert (found.fits, found.words, found.gib) == (True, (), 8.0)
-    assert found.most == {"batch_size": told.images_per_prompt}
+    assert found.most == {"batch_size": told.images_per_prompt, "loss_batch_size": None}
     held = plan(section(repository, "finetune.checkpointing=true"), cost, 16 * GIB)
     assert (held.fits, held.gib) == (True, 12.0)
 
@@ -122,10 +124,12 @@ def test_the_command_that_is_shown_is_what_was_planned(
         return done.output
 
     first = said("--set", "finetune.batch_size=32", "--set", "finetune.steps=[4, 6]")
-    assert "does not fit; finetune.batch_size=10: 14.0" in first
+    chosen = ["finetune.batch_size=21", "finetune.loss_batch_size=10"]
+    assert f"does not fit; with {' '.join(chosen)} 14.5" in first
     (line,) = (line for line in first.splitlines() if line.startswith("Run: "))
     options = shlex.split(line)[3:]
-    assert options == ["--set", "finetune.steps=[4, 6]", "--set", "finetune.batch_size=10"]
+    assert options[:2] == ["--set", "finetune.steps=[4, 6]"]
+    assert options[2:] == ["--set", chosen[0], "--set", chosen[1]]
     second = said(*options)
     assert "does not fit" not in second
     assert line in second
