@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -57,7 +57,14 @@ class Choice:
     once: float
 
 
-def price(section: Finetune, cost: Cost, told: Assumptions, changes: Iterable[str] = ()) -> Choice:
+def price(
+    section: Finetune,
+    cost: Cost,
+    told: Assumptions,
+    changes: Iterable[str] = (),
+    *,
+    calls: Callable[[int], int] = int,
+) -> Choice:
     """What a run with these parameters takes; nothing is chosen.
 
     Args:
@@ -65,6 +72,7 @@ def price(section: Finetune, cost: Cost, told: Assumptions, changes: Iterable[st
         cost: Of its dry run.
         told: For the hours.
         changes: Named in the result.
+        calls: Network calls of a sampling by its steps; as many unless given.
 
     Raises:
         ConfigError: The gradient through the whole sampler, whose memory and time are others.
@@ -75,9 +83,9 @@ def price(section: Finetune, cost: Cost, told: Assumptions, changes: Iterable[st
             given="finetune.gradient_weights=full",
             do="plan with exact; full is there to compare with",
         )
-    steps = sum(section.steps) / 2
+    steps = _sampled(section, calls)
     once = steps * cost.sampling if section.originals == "stored" else 0.0
-    own = _passes(section) * steps * cost.sampling + _chosen(section) * cost.gradient
+    own = _passes(section) * steps * cost.sampling + _chosen(section, calls) * cost.gradient
     own += 2 * cost.decoding + cost.loss - cost.judging
     images = section.iterations * section.images_per_prompt
     own_rate, judges_rate = (
@@ -86,26 +94,28 @@ def price(section: Finetune, cost: Cost, told: Assumptions, changes: Iterable[st
     )
     return Choice(
         tuple(changes),
-        calls_per_image(section),
+        calls_per_image(section, calls),
         images * (own / own_rate + cost.judging / judges_rate),
         images * once / own_rate,
     )
 
 
-def calls_per_image(section: Finetune) -> tuple[int, int]:
+def calls_per_image(section: Finetune, calls: Callable[[int], int] = int) -> tuple[int, int]:
     """Forward and backward calls of an image and iteration; stored originals are free."""
     both = 2 if section.guidance != 1 else 1
-    backwards = round(_chosen(section) * (1 if _text_only(section) else both))
-    return round(_passes(section) * both * sum(section.steps) / 2) + backwards, backwards
+    backwards = round(_chosen(section, calls) * (1 if _text_only(section) else both))
+    return round(_passes(section) * both * _sampled(section, calls)) + backwards, backwards
 
 
-def cheaper(section: Finetune, cost: Cost, told: Assumptions) -> list[Choice]:
+def cheaper(
+    section: Finetune, cost: Cost, told: Assumptions, *, calls: Callable[[int], int] = int
+) -> list[Choice]:
     """What would take fewer hours: each choice alone, then all of them together."""
     options: list[dict[str, object]] = []
     if section.precision == "float32":
         options.append({"precision": "bfloat16"})
     few = min(FEW_STEPS, section.steps[0])
-    if _chosen(section) > few:
+    if _chosen(section, calls) > few:
         options.append({"gradient_steps": few, "gradient_choice": "stratified"})
     if section.originals == "sampled":
         seed = {} if section.noise_seed is not None else {"noise_seed": 0}
@@ -114,21 +124,31 @@ def cheaper(section: Finetune, cost: Cost, told: Assumptions) -> list[Choice]:
         options.append({"guided_gradient": "text"})
     if len(options) > 1:
         options.append({key: value for option in options for key, value in option.items()})
-    return [_priced(section, cost, told, option) for option in options]
+    return [_priced(section, cost, told, option, calls) for option in options]
 
 
 def _priced(
-    section: Finetune, cost: Cost, told: Assumptions, option: Mapping[str, object]
+    section: Finetune,
+    cost: Cost,
+    told: Assumptions,
+    option: Mapping[str, object],
+    calls: Callable[[int], int],
 ) -> Choice:
     if option.get("guided_gradient") == "text":
         cost = replace(cost, gradient=cost.gradient / 2)
     changes = (f"finetune.{key}={value}" for key, value in option.items())
-    return price(section.model_copy(update=dict(option)), cost, told, changes)
+    return price(section.model_copy(update=dict(option)), cost, told, changes, calls=calls)
 
 
-def _chosen(section: Finetune) -> float:
+def _sampled(section: Finetune, calls: Callable[[int], int]) -> float:
+    """Network calls of a sampling, on average."""
+    first, last = section.steps
+    return sum(map(calls, range(first, last + 1))) / (last - first + 1)
+
+
+def _chosen(section: Finetune, calls: Callable[[int], int]) -> float:
     """K, on average."""
-    return section.gradient_steps or sum(section.steps) / 2
+    return section.gradient_steps or _sampled(section, calls)
 
 
 def _text_only(section: Finetune) -> bool:
