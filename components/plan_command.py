@@ -124,7 +124,8 @@ def _hours(
         f"{asked.calls[0]} forward and {asked.calls[1]} backward calls per image and iteration"
     )
     if _recomputes(need) != section.checkpointing:
-        yield f"With {' '.join(need.words)}: {_takes(price(section, chosen, told), told)}"
+        takes = _takes(price(section, chosen, told), told)
+        yield f"With {' '.join(need.words)}: {takes}"
     options = cheaper(section, chosen, told)
     if options:
         yield "Cheaper, each beside the rest of what is given (what it costs in bias: docs):"

@@ -62,6 +62,39 @@ def _ready(params: Params) -> dict[str, Path | None]:
     return {name: Path(place) if Path(place).is_dir() else None for name, place in folders.items()}
 
 
+def networks_of(params: Params, checkpointing: bool) -> Networks:
+    """Networks of the models' configurations; of the published ones' where folders are missing."""
+    from fairness_core.embeddings.image_text import drop_text
+    from fairness_core.training.dry_run import Networks
+
+    section, models = params.finetune, params.section("models")
+    made: dict[str, Any] = {
+        name: network(models, name, section.precision if name in INSIDE else "float32")
+        for name in (*INSIDE, "image_text", "image_self")
+    }
+    if checkpointing:
+        made["unet"].enable_gradient_checkpointing()
+        made["vae"].enable_gradient_checkpointing()
+    if section.train_unet:
+        adapt(made["unet"], section.rank)
+    clip, dino = made["image_text"], made["image_self"]
+    drop_text(clip)
+    faces = faces_of(params)
+    return Networks(
+        made["unet"],
+        made["vae"],
+        (
+            (
+                lambda x: clip.get_image_features(pixel_values=x).pooler_output,
+                seen_side(models, "image_text"),
+            ),
+            (lambda x: dino(pixel_values=x).pooler_output, seen_side(models, "image_self")),
+        ),
+        tuple((look, side) for _, look, side in faces),
+        (*made.values(), *(network for network, _, _ in faces)),
+    )
+
+
 def network(models: Mapping[str, Any], name: str, precision: str) -> Any:
     """One network of a model's configuration; of the published one where its folder is missing."""
     from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -95,39 +128,6 @@ def seen_side(models: Mapping[str, Any], name: str) -> int:
 
     there = configuration(models, name) is not None
     return ImageInput.read(resolve(models[name])).size if there else PHOTO
-
-
-def networks_of(params: Params, checkpointing: bool) -> Networks:
-    """Networks of the models' configurations; of the published ones' where folders are missing."""
-    from fairness_core.embeddings.image_text import drop_text
-    from fairness_core.training.dry_run import Networks
-
-    section, models = params.finetune, params.section("models")
-    made: dict[str, Any] = {
-        name: network(models, name, section.precision if name in INSIDE else "float32")
-        for name in (*INSIDE, "image_text", "image_self")
-    }
-    if checkpointing:
-        made["unet"].enable_gradient_checkpointing()
-        made["vae"].enable_gradient_checkpointing()
-    if section.train_unet:
-        adapt(made["unet"], section.rank)
-    clip, dino = made["image_text"], made["image_self"]
-    drop_text(clip)
-    faces = faces_of(params)
-    return Networks(
-        made["unet"],
-        made["vae"],
-        (
-            (
-                lambda x: clip.get_image_features(pixel_values=x).pooler_output,
-                seen_side(models, "image_text"),
-            ),
-            (lambda x: dino(pixel_values=x).pooler_output, seen_side(models, "image_self")),
-        ),
-        tuple((look, side) for _, look, side in faces),
-        (*made.values(), *(network for network, _, _ in faces)),
-    )
 
 
 def faces_of(params: Params) -> list[tuple[Any, Callable[[Tensor], Tensor], int]]:
