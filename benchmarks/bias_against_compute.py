@@ -27,7 +27,7 @@ from benchmarks.bias_rows import Runner, chosen, experiments_of, run_rows
 from benchmarks.measure import save, say
 from benchmarks.plots import figure, write
 from components.experiments import run_experiment
-from components.planning import calls_per_image
+from components.pricing import calls_per_image
 from fairness_core.config import Finetune
 from fairness_core.groups import group_name
 from fairness_core.reporting import FinishedRun, find_runs, read_run
@@ -66,8 +66,7 @@ def difference(
 def calls(run: FinishedRun) -> dict[str, float]:
     """Network calls of the training, per image and iteration and in all."""
     section = Finetune.model_validate({**run.params["finetune"], "originals": "stored"})
-    chosen = section.gradient_steps or sum(section.steps) / 2
-    forwards, backwards = calls_per_image(section, chosen)
+    forwards, backwards = calls_per_image(section)
     images = section.images_per_prompt * run.training["iterations"]
     return {
         "forwards_per_image": forwards,

@@ -25,7 +25,7 @@ from transformers import (
     Dinov2Model,
 )
 
-from components.shapes import PUBLISHED
+from components.published import PUBLISHED
 from fairness_core.attributes import AttributeSpace
 from fairness_core.classifiers import build
 from fairness_core.diffusion import DiffusionStack
@@ -53,7 +53,7 @@ class Shape:
     """Configurations, where they differ from the libraries' own.
 
     Attributes:
-        networks: Of ``components.shapes.PUBLISHED``'s names.
+        networks: Of ``components.published.PUBLISHED``'s names.
         classifier: Kind of network.
         crop: Side of its input, px.
     """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from components import planning, sweeps
+from components import plan_command, sweeps
 from components.portraits import app as portraits
 from fairness_core.errors import ConfigError, EvenhandError
 from fairness_core.groups import group_name
@@ -202,7 +202,7 @@ def check(
 
 # By name: the pipelines stand above the steps, which import nothing of them.
 sweeps.register(app)
-planning.register(app)
+plan_command.register(app)
 importlib.import_module("pipelines.commands").register(app)
 
 

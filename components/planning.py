@@ -1,14 +1,10 @@
-"""``evenhand plan``: what fits on a GPU, and what a finetuning will take, before it runs."""
+"""What fits on a GPU: peaks of a run's steps by dry runs, as given and with the least changed."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING, NoReturn
 
 from fairness_core.errors import ConfigError
 
@@ -16,204 +12,152 @@ if TYPE_CHECKING:
     from fairness_core.config import Finetune, Params
     from fairness_core.training.dry_run import Cost
 
-__all__ = ["Assumptions", "Plan", "calls_per_image", "kept_bytes", "plan", "register"]
+__all__ = ["GIB", "RESERVED", "Line", "Need", "kept_bytes", "plan", "refuse", "room_of", "text"]
 
 GIB = 2**30
 # What the driver, kernels and a fragmented allocator take beside tensors.
 RESERVED, USABLE = 1.0 * GIB, 0.92
-FEW_STEPS = 5  # K that is suggested where every step is to have a gradient
 
 
 @dataclass(frozen=True)
-class Assumptions:
-    """What nobody can read off the parameters; all are options and all are printed.
+class Line:
+    """Bytes that grow evenly with the images of a network call.
 
     Attributes:
-        tflops: Dense products that the GPU does, 10^12 operations a second.
-        utilisation: Share of it that is reached.
-        price: Per GPU hour.
-        watts: Drawn by GPU and its share of the machine.
-        carbon: kg CO2e per kWh.
+        first: Of one image.
+        each: Of every further one.
     """
 
-    tflops: float = 120.0
-    utilisation: float = 0.3
-    price: float = 1.0
-    watts: float = 450.0
-    carbon: float = 0.4
+    first: float
+    each: float
+
+    @classmethod
+    def through(cls, one: float, two: float) -> Line:
+        """The line through the bytes of one image and of two."""
+        return cls(one, max(two - one, 1.0))
+
+    def at(self, images: int) -> float:
+        """Bytes of this many."""
+        return self.first + (images - 1) * self.each
+
+    def fits(self, room: float) -> int:
+        """Images that fit; 0: not even one."""
+        return max(int((room - self.first) // self.each) + 1, 0)
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What was chosen, and what it takes.
+class Need:
+    """Memory of a step, everything included.
 
     Attributes:
-        micro_batch: Images per network call: ``finetune.batch_size``.
-        checkpointing: Whether blocks are recomputed.
-        gradient_steps: K.
-        gib: Peak, weights and reserve included.
-        calls: Forward and backward calls per image and iteration.
-        hours: Of the whole training.
+        step: Its name.
+        given: What of its section decides the memory.
+        gib: Peak as given.
+        fits: Whether it fits.
+        changes: What to set where it does not; empty where it does.
+        then: Peak with them.
+        most: The largest values that fit, where it does.
     """
 
-    micro_batch: int
-    checkpointing: bool
-    gradient_steps: int
+    step: str
+    given: Mapping[str, object]
     gib: float
-    calls: tuple[int, int]
-    hours: float
+    fits: bool
+    changes: Mapping[str, object]
+    then: float
+    most: Mapping[str, object]
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The changes as ``section.key=value``."""
+        return tuple(f"{self.step}.{key}={text(value)}" for key, value in self.changes.items())
+
+
+def text(value: object) -> str:
+    """A value as YAML has it."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def room_of(memory: float) -> float:
+    """Bytes for tensors on a GPU with this many."""
+    return USABLE * memory - RESERVED
 
 
 def plan(
-    section: Finetune,
-    cost: Callable[[int, bool], Cost],
-    memory: float,
-    assumptions: Assumptions,
-    *,
-    kept: float = 0.0,
-    calls: Callable[[int], int] = int,
-) -> Plan:
-    """The largest micro-batch that fits, recomputing only if nothing fits without.
+    section: Finetune, cost: Callable[[int, bool], Cost], memory: float, *, kept: float = 0.0
+) -> Need:
+    """Whether a finetuning fits as given, and the largest sizes that do.
+
+    Images in a call of the network and images judged at once are chosen each for itself; blocks
+    are recomputed only if nothing fits without.
 
     Args:
         section: Of the parameters.
-        cost: Of a micro-batch, recomputed or not; its peak is affine in the images.
+        cost: Of a micro-batch, recomputed or not; its parts are affine in the images.
         memory: Of the GPU, bytes.
-        assumptions: For the hours.
-        calls: Network calls of a sampling by its steps; as many unless given.
-        kept: Bytes that stay through an iteration beside weights, such as images and AdamW's.
+        kept: Bytes that stay through an iteration beside weights, such as images.
 
     Raises:
         ConfigError: One image does not fit even so.
     """
-    room = USABLE * memory - RESERVED - kept
-    first, last = section.steps
-    sampled = sum(map(calls, range(first, last + 1))) / (last - first + 1)
-    least = 0.0
+    room, most = room_of(memory) - kept, section.images_per_prompt
+    names = ("batch_size", "loss_batch_size", "checkpointing")
+    given = {name: getattr(section, name) for name in names}
+    asked = least = 0.0
     for checkpointing in (False, True):
-        one, two = cost(1, checkpointing), cost(2, checkpointing)
-        slope = max(two.peak - one.peak, 1)
-        least = one.weights + one.peak
-        fits = int((room - one.weights - one.peak) // slope) + 1
-        if fits < 1:
+        if section.checkpointing and not checkpointing:
             continue
-        micro = min(fits, section.images_per_prompt)
-        chosen = section.gradient_steps or min(FEW_STEPS, section.steps[0])
-        flops = (
-            _passes(section) * sampled * one.sampling
-            + chosen * one.gradient
-            + 2 * one.decoding
-            + one.loss
+        lines = _lines(cost, checkpointing)
+        sizes = (section.batch_size, section.loss_batch_size or section.batch_size)
+        asked = asked or _peak(lines, sizes, most)
+        least = _peak(lines, (1, 1), most)
+        batch, judged = (min(line.fits(room), most) for line in lines)
+        if min(batch, judged) < 1:
+            continue
+        fits = asked <= room
+        largest = {"batch_size": batch, "loss_batch_size": judged if judged != batch else None}
+        chosen = {**largest, "checkpointing": checkpointing}
+        changes = {} if fits else {k: v for k, v in chosen.items() if v != given[k]}
+        then = asked if fits else _peak(lines, (batch, judged), most)
+        beside = kept + RESERVED
+        return Need(
+            "finetune", given, (asked + beside) / GIB, fits, changes, (then + beside) / GIB, largest
         )
-        seconds = section.iterations * section.images_per_prompt * flops
-        seconds /= assumptions.tflops * 1e12 * assumptions.utilisation
-        told = calls_per_image(section, chosen, sampled)
-        bytes_ = one.weights + one.peak + (micro - 1) * slope + kept + RESERVED
-        return Plan(micro, checkpointing, chosen, bytes_ / GIB, told, seconds / 3600)
+    refuse("finetune", memory, least + kept, do="finetune.precision=bfloat16")
+
+
+def _lines(cost: Callable[[int, bool], Cost], checkpointing: bool) -> tuple[Line, Line]:
+    """Of calls of the network, and of what decodes and judges; weights included in both."""
+    one, two = cost(1, checkpointing), cost(2, checkpointing)
+
+    def line(*parts: str) -> Line:
+        first, second = (c.weights + max(c.parts[name] for name in parts) for c in (one, two))
+        return Line.through(first, second)
+
+    return line("sampling", "gradient"), line("decoding", "loss")
+
+
+def _peak(lines: tuple[Line, Line], sizes: tuple[int, int], most: int) -> float:
+    return max(line.at(min(size, most)) for line, size in zip(lines, sizes, strict=True))
+
+
+def refuse(step: str, memory: float, least: float, *, do: str = "") -> NoReturn:
+    """Say that a step cannot run on such a GPU."""
     raise ConfigError(
-        "Not even one image at a time fits",
-        given=f"{memory / GIB:.0f} GiB; {(least + kept + RESERVED) / GIB:.1f} GiB are needed",
-        do="use a larger GPU, a smaller model or finetune.precision=bfloat16",
+        f"{step}: not even one image at a time fits",
+        given=f"{memory / GIB:.0f} GiB; {(least + RESERVED) / GIB:.1f} GiB are needed",
+        do="use a larger GPU, a smaller model" + (f" or {do}" if do else ""),
     )
-
-
-def calls_per_image(
-    section: Finetune, chosen: float, sampled: float | None = None
-) -> tuple[int, int]:
-    """Forward and backward calls of the network, an image and iteration; stored originals are free.
-
-    Args:
-        section: Of the parameters.
-        chosen: K, sampling steps that get a gradient.
-        sampled: Network calls of a sampling, on average; None: as many as steps.
-    """
-    both = 2 if section.guidance != 1 else 1
-    branches = 1 if section.guided_gradient == "text" or section.soft_tokens else both
-    backwards = round(chosen * branches)
-    sampled = sum(section.steps) / 2 if sampled is None else sampled
-    return round(_passes(section) * both * sampled) + backwards, backwards
-
-
-def _passes(section: Finetune) -> int:
-    """Samplings of an image in an iteration."""
-    return 1 if section.originals == "stored" else 2
-
-
-def _gigabytes(text: str) -> float:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*G(?:i?B)?", text, re.IGNORECASE)
-    if not found:
-        raise ConfigError("A GPU's memory is a number of GB", given=text, do="write 24GB")
-    return float(found[1]) * GIB
-
-
-def show(
-    gpu: Annotated[str, typer.Option(help="Memory of the GPU, such as 24GB.")],
-    preset: Annotated[str, typer.Option(help="Name in presets/ [default: none].")] = "",
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="SECTION.KEY=VALUE; may repeat.")
-    ] = None,
-    tflops: Annotated[float, typer.Option(help="Dense TFLOP/s at the precision.")] = 120.0,
-    utilisation: Annotated[float, typer.Option(help="Share of them reached.")] = 0.3,
-    price: Annotated[float, typer.Option(help="Per GPU hour.")] = 1.0,
-    watts: Annotated[float, typer.Option(help="GPU with its share of the machine.")] = 450.0,
-    carbon: Annotated[float, typer.Option(help="kg CO2e per kWh.")] = 0.4,
-    params: Annotated[Path, typer.Option(help="Parameter file.")] = Path("params.yaml"),
-    folder: Annotated[Path, typer.Option(help="Folder of presets.")] = Path("presets"),
-) -> None:
-    """Say what fits on a GPU, and hours, money and CO2e of a finetuning."""
-    from components.calls import calls_of
-    from components.shapes import costs, missing
-    from components.step import prepare_libraries
-    from fairness_core.config import find_preset, load, load_preset
-
-    words = list(set_ or [])
-    found = load_preset(params, find_preset(folder, preset), words) if preset else None
-    loaded = found or load(params, words)
-    prepare_libraries(loaded)
-    section = loaded.finetune
-    told = Assumptions(tflops, utilisation, price, watts, carbon)
-    calls = calls_of(loaded)
-    kept = kept_bytes(loaded, calls(section.steps[1]))
-    chosen = plan(section, costs(loaded), _gigabytes(gpu), told, kept=kept, calls=calls)
-    for line in _lines(chosen, gpu, section, told):
-        typer.echo(line)
-    for name in missing(loaded):
-        typer.echo(f"Assumed: {name} has the published model's shapes, its folder is not there")
 
 
 def kept_bytes(params: Params, steps: int) -> float:
     """Bytes through an iteration: of each image its latents at each call, itself, its original."""
-    from components.shapes import PUBLISHED, configuration
+    from components.published import PUBLISHED
+    from components.shapes import configuration
 
     found = configuration(params.section("models"), "unet") or PUBLISHED["unet"]
     side = found["sample_size"]
     image = 4.0 * ((steps + 2) * 4 * side**2 + 2 * 3 * (8 * side) ** 2)
     return params.finetune.images_per_prompt * image
-
-
-def _lines(chosen: Plan, gpu: str, section: Finetune, told: Assumptions) -> list[str]:
-    recomputed = "finetune.checkpointing=true" if chosen.checkpointing else "not needed"
-    lines = [
-        f"Fits: finetune.batch_size={chosen.micro_batch}, peak {chosen.gib:.1f} GiB of {gpu}",
-        f"Checkpointing: {recomputed}",
-        f"Per image and iteration: {chosen.calls[0]} forward and {chosen.calls[1]} backward calls",
-    ]
-    if section.gradient_steps is None:
-        lines.append(
-            f"Counted with finetune.gradient_steps={chosen.gradient_steps} of the sampling steps; "
-            "the parameters ask for all"
-        )
-    energy, price = chosen.hours * told.watts / 1000, chosen.hours * told.price
-    return [
-        *lines,
-        f"Takes: {chosen.hours:.1f} GPU hours, {price:.2f} at {told.price:g} an hour, "
-        f"{energy:.1f} kWh, {energy * told.carbon:.1f} kg CO2e",
-        f"Assumed: {told.tflops:g} TFLOP/s of which {told.utilisation:.0%} are reached, "
-        f"{told.watts:g} W, {told.carbon:g} kg CO2e per kWh; without face detection, "
-        "validations and waiting",
-    ]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("plan")(show)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.published import PHOTO, PUBLISHED
 from fairness_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -16,52 +17,9 @@ if TYPE_CHECKING:
     from fairness_core.config import Params
     from fairness_core.training.dry_run import Cost, Networks
 
-__all__ = ["PUBLISHED", "configuration", "costs", "missing"]
+__all__ = ["adapt", "configuration", "costs", "faces_of", "missing", "network", "seen_side"]
 
-# Stable Diffusion 1.5, CLIP ViT-H/14 and DINOv2 ViT-B/14, where these differ from the libraries'
-# own defaults.
-PUBLISHED: Mapping[str, dict[str, Any]] = {
-    "unet": {
-        "sample_size": 64,
-        "cross_attention_dim": 768,
-        "attention_head_dim": 8,
-    },
-    "vae": {
-        "block_out_channels": (128, 256, 512, 512),
-        "down_block_types": ("DownEncoderBlock2D",) * 4,
-        "up_block_types": ("UpDecoderBlock2D",) * 4,
-        "layers_per_block": 2,
-        "sample_size": 512,
-    },
-    "text_encoder": {
-        "hidden_size": 768,
-        "intermediate_size": 3072,
-        "num_hidden_layers": 12,
-        "num_attention_heads": 12,
-        "max_position_embeddings": 77,
-        "vocab_size": 49408,
-    },
-    "image_text": {
-        "projection_dim": 1024,
-        "text_config": {
-            "hidden_size": 1024,
-            "intermediate_size": 4096,
-            "num_hidden_layers": 24,
-            "num_attention_heads": 16,
-        },
-        "vision_config": {
-            "hidden_size": 1280,
-            "intermediate_size": 5120,
-            "num_hidden_layers": 32,
-            "num_attention_heads": 16,
-            "patch_size": 14,
-            "image_size": 224,
-        },
-    },
-    "image_self": {"image_size": 224, "patch_size": 14},
-}
 INSIDE = ("unet", "vae", "text_encoder")
-PHOTO = 224  # px, side of what the paper's classifier sees
 
 
 def configuration(models: Mapping[str, Any], name: str) -> dict[str, Any] | None:
@@ -116,54 +74,73 @@ def _embedder(params: Params) -> Path | None:
 
 def networks_of(params: Params, checkpointing: bool) -> Networks:
     """Networks of the models' configurations; of the published ones' where folders are missing."""
-    from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPModel, CLIPTextModel, Dinov2Model
-    from transformers.initialization import no_init_weights
-
-    from fairness_core.runtime import as_dtype
+    from fairness_core.embeddings.image_text import drop_text
     from fairness_core.training.dry_run import Networks
 
     section, models = params.finetune, params.section("models")
-    made: dict[str, Any] = {}
-    for name, cls in {
-        "unet": UNet2DConditionModel,
-        "vae": AutoencoderKL,
-        "text_encoder": CLIPTextModel,
-        "image_text": CLIPModel,
-        "image_self": Dinov2Model,
-    }.items():
-        found = configuration(models, name) or PUBLISHED[name]
-        # What is made without contents cannot be converted afterwards.
-        with _as_default(as_dtype(section.precision if name in INSIDE else "float32")):
-            if name in ("unet", "vae"):
-                made[name] = cls.from_config(found)
-            else:
-                with no_init_weights():
-                    made[name] = cls(cls.config_class(**found))
-        made[name].eval().requires_grad_(False)
+    made: dict[str, Any] = {
+        name: network(models, name, section.precision if name in INSIDE else "float32")
+        for name in (*INSIDE, "image_text", "image_self")
+    }
     if checkpointing:
         made["unet"].enable_gradient_checkpointing()
         made["vae"].enable_gradient_checkpointing()
     if section.train_unet:
-        _adapt(made["unet"], section.rank)
+        adapt(made["unet"], section.rank)
     clip, dino = made["image_text"], made["image_self"]
-    faces = _faces(params)
+    drop_text(clip)
+    faces = faces_of(params)
     return Networks(
         made["unet"],
         made["vae"],
         (
             (
                 lambda x: clip.get_image_features(pixel_values=x).pooler_output,
-                clip.config.vision_config.image_size,
+                seen_side(models, "image_text"),
             ),
-            (lambda x: dino(pixel_values=x).pooler_output, dino.config.image_size),
+            (lambda x: dino(pixel_values=x).pooler_output, seen_side(models, "image_self")),
         ),
         tuple((look, side) for _, look, side in faces),
         (*made.values(), *(network for network, _, _ in faces)),
     )
 
 
-def _faces(params: Params) -> list[tuple[Any, Callable[[Tensor], Tensor], int]]:
+def network(models: Mapping[str, Any], name: str, precision: str) -> Any:
+    """One network of a model's configuration; of the published one where its folder is missing."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPModel, CLIPTextModel, Dinov2Model
+    from transformers.initialization import no_init_weights
+
+    from fairness_core.runtime import as_dtype
+
+    cls: Any = {
+        "unet": UNet2DConditionModel,
+        "vae": AutoencoderKL,
+        "text_encoder": CLIPTextModel,
+        "image_text": CLIPModel,
+        "image_self": Dinov2Model,
+    }[name.removeprefix("audit_")]
+    found = configuration(models, name) or PUBLISHED[name]
+    # What is made without contents cannot be converted afterwards.
+    with _as_default(as_dtype(precision)):
+        if name in ("unet", "vae"):
+            made = cls.from_config(found)
+        else:
+            with no_init_weights():
+                made = cls(cls.config_class(**found))
+    return made.eval().requires_grad_(False)
+
+
+def seen_side(models: Mapping[str, Any], name: str) -> int:
+    """Side of what an encoder sees, px: of its preprocessor, or the published ones'."""
+    from fairness_core.embeddings.model_folder import ImageInput
+    from fairness_core.portraits.models import resolve
+
+    there = configuration(models, name) is not None
+    return ImageInput.read(resolve(models[name])).size if there else PHOTO
+
+
+def faces_of(params: Params) -> list[tuple[Any, Callable[[Tensor], Tensor], int]]:
     """The classifier's networks, one or one for each attribute, and the realism loss's embedder."""
     from transformers import AutoConfig, AutoModelForImageClassification
     from transformers.initialization import no_init_weights
@@ -208,7 +185,8 @@ def _as_default(kind: torch.dtype) -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
-def _adapt(unet: Any, rank: int) -> None:
+def adapt(unet: Any, rank: int) -> None:
+    """Add LoRA weights of this rank."""
     from unittest.mock import patch
 
     import torch
@@ -225,11 +203,14 @@ def costs(params: Params) -> Callable[[int, bool], Cost]:
     """Costs of micro-batches by dry runs."""
     from fairness_core.training.dry_run import dry_run, without_contents
 
-    section = params.finetune
+    section, mode = params.finetune, without_contents()
+    built: dict[bool, Networks] = {}
 
     def cost(images: int, checkpointing: bool) -> Cost:
-        with without_contents():
-            networks = networks_of(params, checkpointing)
+        with mode:
+            if checkpointing not in built:
+                built[checkpointing] = networks_of(params, checkpointing)
+            networks = built[checkpointing]
             text: Any = networks.modules[2].config
             return dry_run(
                 networks,

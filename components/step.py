@@ -135,7 +135,7 @@ def audit_instruments(
         models: Section ``models``.
         classifiers: Folder of ``calibrate_classifier``; its ``audit`` is used.
         space: The attributes measured.
-        device: Where the networks run.
+        device: Where the networks run; the two large ones wait on the CPU until they look.
     """
     from fairness_core.classifiers import AttributeClassifier
     from fairness_core.embeddings import ImageSelfEncoder, ImageTextEncoder
@@ -145,8 +145,8 @@ def audit_instruments(
     return Instruments(
         detector=face_detector(models, device),
         classifier=AttributeClassifier.load(classifiers / "audit", space).to(device),
-        image_text=ImageTextEncoder.load(resolve(models["audit_image_text"]), device=device),
-        image_self=ImageSelfEncoder.load(resolve(models["audit_image_self"]), device=device),
+        image_text=ImageTextEncoder.load(resolve(models["audit_image_text"])),
+        image_self=ImageSelfEncoder.load(resolve(models["audit_image_self"])),
         device=device,
     )
 

@@ -61,17 +61,17 @@ def sample_model(
     from fairness_core.evaluation import Sampling, generate_folder, plan_images
     from fairness_core.export import load_bundle, weights_sha256
     from fairness_core.portraits.models import resolve
-    from fairness_core.runtime import sha256_file
+    from fairness_core.runtime import as_dtype, sha256_file
 
     assert subject.model is not None
-    told = Sampling(
-        STAGE, settings.seed, sampling["guidance"], sampling["steps"], sampling["batch_size"]
-    )
+    shape = {name: value for name, value in sampling.items() if name != "precision"}
+    told = Sampling(STAGE, settings.seed, **shape)
     counts = pd.DataFrame({"prompt_id": prompts["prompt_id"], "images": images})
     rows = plan_images(prompts.assign(split=STAGE), counts, told, model="audited")
     folder = resolve(subject.model)
     weights = weights_sha256(folder)
-    stack = DiffusionStack.load(folder, device=step.device, sampler=sampler)
+    dtype = as_dtype(sampling["precision"])
+    stack = DiffusionStack.load(folder, device=step.device, dtype=dtype, sampler=sampler)
     recipe: dict[str, object] = {"model": "audited", "base_sha256": weights}
     if subject.bundle is not None:
         facts = load_bundle(stack, subject.bundle, base=weights)["extra"]

@@ -84,7 +84,9 @@ def assemble(
         stack=stack,
         detector=face_detector(models, device),
         classifier=classifier,
-        image_text=ImageTextEncoder.load(resolve(models["image_text"]), device=device),
+        image_text=ImageTextEncoder.load(
+            resolve(models["image_text"]), device=device, images_only=True
+        ),
         image_self=ImageSelfEncoder.load(resolve(models["image_self"]), device=device),
         realism=load_realism(section, models, space, bank, device),
     )
@@ -100,6 +102,7 @@ def assemble(
         factor1=section.factor1,
         factor2=section.factor2,
         batch_size=section.batch_size,
+        loss_batch_size=section.loss_batch_size,
         lambda_face=section.lambda_face,
         own_face_confidence=section.own_face_confidence,
         faces=section.faces,

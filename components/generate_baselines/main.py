@@ -89,7 +89,7 @@ def run(
     from fairness_core.export import weights_sha256
     from fairness_core.portraits.models import resolve
     from fairness_core.prompts import ALWAYS
-    from fairness_core.runtime import read_table, sha256_file, verify, write_manifest
+    from fairness_core.runtime import as_dtype, read_table, sha256_file, verify, write_manifest
 
     section = Baselines(**baselines)
     with open_step(STEP, settings, {"methods": list(section.methods)}) as step:
@@ -108,8 +108,10 @@ def run(
         catalog = read_table(prompts / "prompts.parquet")
         plan = read_table(prompts / "plan.parquet")
         wanted = catalog.loc[catalog["split"].isin([split, *also, *ALWAYS]), "prompt_id"]
-        sampling = Sampling(IMAGE_NOISE, settings.seed, **generate_images)
-        look = Look(**generate_images, seed=settings.seed)
+        told = {k: v for k, v in generate_images.items() if k != "precision"}
+        dtype = as_dtype(generate_images["precision"])
+        sampling = Sampling(IMAGE_NOISE, settings.seed, **told)
+        look = Look(**told, seed=settings.seed)
         folder = resolve(models["base"])
         shared = {
             "sampler": models["sampler"],
@@ -122,7 +124,9 @@ def run(
         for method in section.methods:
             own = {name: baselines[name] for name in OWN[method]}
             recipe = {"model": method, **shared, "settings": own}
-            stack = DiffusionStack.load(folder, device=step.device, sampler=models["sampler"])
+            stack = DiffusionStack.load(
+                folder, device=step.device, dtype=dtype, sampler=models["sampler"]
+            )
             check_model(section.methods, stack)
             judges = _judges(models, classifiers, space, step.device)
             facts = prepare(

@@ -44,6 +44,7 @@ class Look:
     steps: int
     guidance: float
     batch_size: int
+    decode_batch_size: int | None
     seed: int
 
 
@@ -197,6 +198,7 @@ def _uce(
             steps=look.steps,
             guidance=look.guidance,
             batch_size=look.batch_size,
+            decode_batch_size=look.decode_batch_size,
             seed=look.seed,
             turn=turn,
         )

@@ -40,6 +40,8 @@ def run(
     steps: int,
     guidance: float,
     batch_size: int,
+    decode_batch_size: int | None,
+    precision: str,
     settings: Settings,
     out: Path,
     shard: Shard | None = None,
@@ -57,6 +59,8 @@ def run(
         steps: Sampling steps.
         guidance: Classifier-free guidance.
         batch_size: Images per network call.
+        decode_batch_size: Images decoded at once, None: ``batch_size``.
+        precision: Type of the model's weights: float32 or bfloat16.
         settings: Section ``run``.
         out: Folder to write.
         shard: The part to make; None: all.
@@ -81,7 +85,7 @@ def run(
     from fairness_core.export import load_bundle, weights_sha256
     from fairness_core.portraits.models import resolve
     from fairness_core.prompts import ALWAYS
-    from fairness_core.runtime import read_table, sha256_file, verify
+    from fairness_core.runtime import as_dtype, read_table, sha256_file, verify
 
     if model not in MODELS or (model == "aligned") != (bundle is not None):
         raise ConfigError(
@@ -91,6 +95,7 @@ def run(
         )
     parameters = {
         "model": model, "base": base, "sampler": sampler, "steps": steps, "guidance": guidance,
+        "precision": precision,
     }  # fmt: skip
     with open_step(f"{STEP} {model}", settings, parameters) as step:
         verify(prompts, kind="prompts")
@@ -99,11 +104,15 @@ def run(
         catalog = read_table(prompts / "prompts.parquet")
         plan = read_table(prompts / "plan.parquet")
         wanted = catalog.loc[catalog["split"].isin([split, *also, *ALWAYS]), "prompt_id"]
-        sampling = Sampling(IMAGE_NOISE, settings.seed, guidance, steps, batch_size)
+        sampling = Sampling(
+            IMAGE_NOISE, settings.seed, guidance, steps, batch_size, decode_batch_size
+        )
         rows = plan_images(catalog, plan[plan["prompt_id"].isin(wanted)], sampling, model=model)
         folder = resolve(base)
         weights = weights_sha256(folder)
-        stack = DiffusionStack.load(folder, device=step.device, sampler=sampler)
+        stack = DiffusionStack.load(
+            folder, device=step.device, dtype=as_dtype(precision), sampler=sampler
+        )
         recipe: dict[str, object] = {"model": model, "base_sha256": weights}
         if bundle is not None:
             facts = load_bundle(stack, bundle, base=weights)["extra"]

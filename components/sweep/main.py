@@ -83,7 +83,7 @@ def run(
         verify(prompts, kind="prompts")
         catalog = read_table(prompts / "prompts.parquet")
         chosen = spread_prompts(select(catalog, sweep["split"]), sweep["prompts"])
-        sampler = Sampler(models, classifiers, bundle, sampling["batch_size"], settings, step, out)
+        sampler = Sampler(models, classifiers, bundle, sampling, settings, step, out)
         instruments = sampler.instruments(space)
         intervals = Bootstrap(settings.seed, sweep["bootstrap"])
         found: dict[str, dict[str, Any]] = {}

@@ -28,7 +28,7 @@ class Sampler:
         models: Section ``models``.
         classifiers: Folder of ``calibrate_classifier``; its ``audit`` measures.
         bundle: Folder of ``publish``.
-        batch_size: Images per network call.
+        sampling: Section ``generate_images``: images per call and precision.
         settings: Section ``run``.
         step: The running step.
         out: Folder of the images.
@@ -43,7 +43,7 @@ class Sampler:
         models: Mapping[str, Any],
         classifiers: Path,
         bundle: Path,
-        batch_size: int,
+        sampling: Mapping[str, Any],
         settings: Settings,
         step: Step,
         out: Path,
@@ -52,14 +52,17 @@ class Sampler:
         from fairness_core.evaluation import check_audit
         from fairness_core.export import load_bundle, weights_sha256
         from fairness_core.portraits.models import resolve
-        from fairness_core.runtime import sha256_file, verify
+        from fairness_core.runtime import as_dtype, sha256_file, verify
 
         verify(classifiers, kind="classifiers")
         self._models, self._classifiers, self._out = models, classifiers, out
-        self._batch_size, self._settings, self._step = batch_size, settings, step
+        self._sampling, self._settings, self._step = sampling, settings, step
         folder = resolve(models["base"])
         weights = weights_sha256(folder)
-        self._stacks = {model: DiffusionStack.load(folder, device=step.device) for model in MODELS}
+        dtype = as_dtype(sampling["precision"])
+        self._stacks = {
+            model: DiffusionStack.load(folder, device=step.device, dtype=dtype) for model in MODELS
+        }
         facts = load_bundle(self._stacks["aligned"], bundle, base=weights)["extra"]
         check_audit(
             sha256_file(classifiers / "audit" / WEIGHTS),
@@ -102,9 +105,8 @@ class Sampler:
         own = point.sampler == "own"
         stack.scheduler = self._own if own else scheduler_of(point.sampler, self._own)
         # The noise of the evaluation: the centre's images are the evaluation's.
-        told = Sampling(
-            IMAGE_NOISE, self._settings.seed, point.guidance, point.steps, self._batch_size
-        )
+        sizes = {name: self._sampling[name] for name in ("batch_size", "decode_batch_size")}
+        told = Sampling(IMAGE_NOISE, self._settings.seed, point.guidance, point.steps, **sizes)
         counts = pd.DataFrame({"prompt_id": prompts["prompt_id"], "images": images})
         rows = plan_images(prompts, counts, told, model=model)
         folder = self._out / "images" / point.name / model
@@ -123,6 +125,6 @@ class Sampler:
             prompts,
             instruments,
             space,
-            batch_size=self._batch_size,
+            batch_size=self._sampling["batch_size"],
             label=f"{point.name}, {model} measured",
         )

@@ -138,6 +138,7 @@ def class_shares(
     steps: int,
     guidance: float,
     batch_size: int,
+    decode_batch_size: int | None = None,
     seed: int,
     turn: int,
 ) -> Float[Tensor, "e w"]:
@@ -153,6 +154,7 @@ def class_shares(
         steps: Sampling steps.
         guidance: Classifier-free guidance.
         batch_size: Images per network call.
+        decode_batch_size: Images decoded at once; None: ``batch_size``.
         seed: The run's seed.
         turn: The round: every one has its own noise.
 
@@ -183,7 +185,9 @@ def class_shares(
             guidance=guidance,
             steps=steps,
         )
-        found = perceive(decode(stack, drawn.final), detector, classifier)
+        parts = drawn.final.split(decode_batch_size or batch_size)
+        shown = torch.cat([decode(stack, part) for part in parts])
+        found = perceive(shown, detector, classifier)
         present = found.faces.present.float().cpu()
         faces.index_add_(0, torch.tensor(owners), present[:, None])
         for name, part in space.slices.items():

@@ -40,6 +40,12 @@ class GenerateImages(Section):
     steps: SamplingSteps = Field(description="sampling steps")
     guidance: Guidance
     batch_size: BatchSize
+    decode_batch_size: BatchSize | None = Field(
+        default=None, description="images decoded at once; null: batch_size"
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="float32", description="type of the diffusion model's weights, base and aligned"
+    )
 
 
 class Baselines(Section):

@@ -103,3 +103,6 @@ class Finetune(Section):
         default_factory=dict, description="bias per attribute that ends the run early; {}: never"
     )
     batch_size: BatchSize
+    loss_batch_size: BatchSize | None = Field(
+        default=None, description="images decoded and judged at once; null: batch_size"
+    )

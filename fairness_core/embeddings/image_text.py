@@ -20,9 +20,14 @@ from fairness_core.embeddings.model_folder import (
 )
 from fairness_core.errors import ModelError
 
-__all__ = ["ImageTextEncoder"]
+__all__ = ["ImageTextEncoder", "drop_text"]
 
 TEXT_BATCH = 256
+
+
+def drop_text(model: Any) -> None:
+    """Leave a CLIPModel its image encoder alone."""
+    model.text_model = model.text_projection = None
 
 
 class ImageTextEncoder(nn.Module):
@@ -35,13 +40,20 @@ class ImageTextEncoder(nn.Module):
         self.config = cast(Any, model.config)
 
     @classmethod
-    def load(cls, folder: str | Path, *, device: str | torch.device = "cpu") -> ImageTextEncoder:
+    def load(
+        cls,
+        folder: str | Path,
+        *,
+        device: str | torch.device = "cpu",
+        images_only: bool = False,
+    ) -> ImageTextEncoder:
         """Load a local CLIPModel folder with its tokenizer, frozen, float32.
 
         Args:
             folder: ``config.json``, safetensors weights, ``preprocessor_config.json``, and
                 ``tokenizer.json`` or ``vocab.json`` with ``merges.txt``.
             device: Where the network goes.
+            images_only: Keep the text encoder, a third of the memory, from the device.
 
         Raises:
             ModelError: A file is missing or damaged, or the model is no CLIP.
@@ -66,6 +78,8 @@ class ImageTextEncoder(nn.Module):
                 given=f"{len(tokenizer)} and {words} in {folder}",
                 do="use a tokenizer and weights that belong together",
             )
+        if images_only:
+            drop_text(model)
         return cls(model, tokenizer, ImageInput.read(folder)).to(device).eval()
 
     @property
@@ -90,7 +104,13 @@ class ImageTextEncoder(nn.Module):
 
     @torch.no_grad()
     def text(self, prompts: Sequence[str]) -> Float[Tensor, "n d"]:
-        """Compute unit vectors of prompts; what exceeds the text encoder's length is cut off."""
+        """Compute unit vectors of prompts; what exceeds the text encoder's length is cut off.
+
+        Raises:
+            ModelError: The encoder was loaded for images only.
+        """
+        if cast(Any, self.model).text_model is None:
+            raise ModelError("This CLIP was loaded without its text encoder", do="load it whole")
         vectors = [torch.zeros(0, self.dimensions, device=self.device)]
         for start in range(0, len(prompts), TEXT_BATCH):
             tokens = self.tokenizer(

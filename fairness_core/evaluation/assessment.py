@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from fairness_core.attributes import AttributeSpace
 from fairness_core.classifiers import AttributeClassifier
@@ -34,8 +35,8 @@ class Instruments:
     Attributes:
         detector: Finds the face.
         classifier: The audit classifier.
-        image_text: The audit CLIP.
-        image_self: The audit DINOv2.
+        image_text: The audit CLIP; wherever it lies, it is on the device while it looks.
+        image_self: The audit DINOv2; likewise, so that a GPU holds one of the two at a time.
         device: Where images go.
     """
 
@@ -100,23 +101,35 @@ def assess(
             do="run generate_prompts and generate_images again",
         )
     order = list(dict.fromkeys(images["prompt_id"]))
-    text = instruments.image_text.text([texts[name] for name in order])
     row_of = {name: i for i, name in enumerate(order)}
     tables, cosines, clips, selves = [], [], [], []
     starts = range(0, len(images), batch_size)
-    for start in progress(starts, total=len(starts), label=label):
-        rows = images.iloc[start : start + batch_size]
-        pixels = read_images(folder, rows["file"]).to(instruments.device)
-        tables.append(
-            measure_faces(
-                rows, pixels, instruments.detector, (instruments.classifier,), batch_size=batch_size
+
+    def batches(label: str) -> Iterator[tuple[pd.DataFrame, Float[Tensor, "n 3 h w"]]]:
+        for start in progress(starts, total=len(starts), label=label):
+            rows = images.iloc[start : start + batch_size]
+            yield rows, read_images(folder, rows["file"]).to(instruments.device)
+
+    with _looking(instruments.image_text, instruments.device):
+        text = instruments.image_text.text([texts[name] for name in order])
+        for rows, pixels in batches(label):
+            tables.append(
+                measure_faces(
+                    rows,
+                    pixels,
+                    instruments.detector,
+                    (instruments.classifier,),
+                    batch_size=batch_size,
+                )
             )
-        )
-        clip = instruments.image_text.image(pixels)
-        own = text[[row_of[name] for name in rows["prompt_id"]]]
-        cosines.append((clip * own).sum(dim=1))
-        clips.append(clip)
-        selves.append(instruments.image_self.image(pixels))
+            clip = instruments.image_text.image(pixels)
+            own = text[[row_of[name] for name in rows["prompt_id"]]]
+            cosines.append((clip * own).sum(dim=1))
+            clips.append(clip)
+    # Images are read again rather than two large networks held at once.
+    with _looking(instruments.image_self, instruments.device):
+        for _, pixels in batches(f"{label}, second look"):
+            selves.append(instruments.image_self.image(pixels))
     return Assessment(
         faces=pd.concat(tables, ignore_index=True),
         text_cosine=_numpy(cosines),
@@ -153,6 +166,17 @@ def measure_faces(
         crops = crop_faces(pixels, faces.boxes, faces.present, size=classifier.input_size)
         _add_classes(table, classifier.predict(crops, batch_size), classifier.space, prefix)
     return table
+
+
+@contextmanager
+def _looking(network: nn.Module, device: torch.device) -> Iterator[None]:
+    """The network on the device inside the block, and where it was after it."""
+    home = next(network.parameters()).device
+    network.to(device)
+    try:
+        yield
+    finally:
+        network.to(home)
 
 
 def _boxes(rows: pd.DataFrame, faces: Faces) -> pd.DataFrame:

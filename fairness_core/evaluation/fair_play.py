@@ -14,6 +14,7 @@ SHARED = (
     "seed",
     "guidance",
     "steps",
+    "dtype",
     "scheduler",
     "scheduler_sha256",
     "plan_sha256",
@@ -22,7 +23,7 @@ SHARED = (
 
 
 def check_alike(recipes: Mapping[str, Mapping[str, Any]]) -> None:
-    """Refuse images that do not come from one base model, noise, sampler and guidance.
+    """Refuse images that do not come from one base model, noise, sampler, guidance and precision.
 
     Args:
         recipes: Model to the recipe in its images' manifest.

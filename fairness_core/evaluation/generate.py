@@ -47,6 +47,7 @@ class Sampling:
         guidance: Classifier-free guidance, >= 1.
         steps: Sampling steps, >= 1.
         batch_size: Images per network call, >= 1.
+        decode_batch_size: Images decoded at once, >= 1; None: ``batch_size``.
     """
 
     stage: str
@@ -54,6 +55,7 @@ class Sampling:
     guidance: float
     steps: int
     batch_size: int
+    decode_batch_size: int | None = None
 
 
 def plan_images(
@@ -201,7 +203,9 @@ def _sample_batch(
         guidance=sampling.guidance,
         steps=sampling.steps,
     )
-    return zip(to_bytes(decode(stack, trajectory.final)), batch["file"], strict=True)
+    parts = trajectory.final.split(sampling.decode_batch_size or len(batch))
+    images = torch.cat([decode(stack, part) for part in parts])
+    return zip(to_bytes(images), batch["file"], strict=True)
 
 
 def _recipe(
@@ -219,6 +223,7 @@ def _recipe(
         "steps": sampling.steps,
         "batch_size": sampling.batch_size,
         **scheduler_facts(stack.scheduler),
+        "decode_batch_size": sampling.decode_batch_size,
         "device": stack.device.type,
         "dtype": str(stack.dtype),
         "plan_sha256": hashlib.sha256(plan.encode()).hexdigest(),

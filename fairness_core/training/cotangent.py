@@ -59,8 +59,8 @@ def loss_gradient(
         len(latents),
     )
     factors = region_factors(aligned, originally.classes, had, settings.factor2)
-    for start in range(0, len(latents), settings.batch_size):
-        rows = slice(start, min(start + settings.batch_size, len(latents)))
+    for start in range(0, len(latents), settings.judged):
+        rows = slice(start, min(start + settings.judged, len(latents)))
         of = seen.rows_of(rows)
         chunk = Chunk(
             seen.take(of).counted_from(start),

@@ -8,8 +8,7 @@ face detection, which runs in a library of its own, and a backend's workspaces.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +19,20 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import Module
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 
-__all__ = ["Cost", "Networks", "Peak", "dry_run", "without_contents"]
+__all__ = [
+    "Cost",
+    "Networks",
+    "Peak",
+    "decoded",
+    "dry_run",
+    "latents_of",
+    "measure",
+    "predicted",
+    "weight_bytes",
+    "without_contents",
+]
 
 
 @dataclass(frozen=True)
@@ -51,29 +61,42 @@ class Cost:
 
     Attributes:
         weights: Bytes of all networks.
-        peak: Bytes above the weights, at the most: the worst of sampling, gradient and loss.
-        parts: That of each part, by name.
+        parts: Bytes above the weights of ``sampling``, ``gradient``, ``decoding`` and ``loss``.
         sampling: Operations (two a product) of one sampling step of one image, all branches.
         gradient: Of one step's gradient of one image, forward and backward.
         decoding: Of one image decoded without a gradient.
         loss: Of one image's loss and its gradient at the latents.
+        judging: Of these, what is not the decoder's: networks that are float32 in any run.
     """
 
     weights: int
-    peak: int
     parts: dict[str, int]
     sampling: float
     gradient: float
     decoding: float
     loss: float
+    judging: float
+
+    @property
+    def peak(self) -> int:
+        """Bytes above the weights, at the most: of the worst part."""
+        return max(self.parts.values())
 
 
 class Peak(TorchDispatchMode):
-    """The most bytes that tensors made inside held at once; views and what was there are free."""
+    """The most bytes that tensors made inside held at once, and the operations done.
+
+    Views and what was there before are free.
+
+    Attributes:
+        most: Bytes.
+        work: Operations of products and convolutions, two a product.
+    """
 
     def __init__(self, *there: Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.now = self.most = 0
+        self.work = 0.0
         self._known: set[int] = set()
         for module in there:
             for tensor in (*module.parameters(), *module.buffers()):
@@ -85,6 +108,9 @@ class Peak(TorchDispatchMode):
     ) -> Any:
         """Run the operation and note what it made."""
         out = func(*args, **(kwargs or {}))
+        counted = flop_registry.get(func._overloadpacket)
+        if counted is not None:
+            self.work += counted(*args, **(kwargs or {}), out_val=out)
         for tensor in tree_leaves(out):
             if isinstance(tensor, Tensor):
                 self._note(tensor.untyped_storage())
@@ -103,11 +129,23 @@ class Peak(TorchDispatchMode):
         self._known.discard(key)
 
 
-@contextmanager
-def without_contents() -> Iterator[None]:
-    """Tensors made inside have shapes and types alone, whatever their size."""
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        yield
+def without_contents() -> FakeTensorMode:
+    """A block, to be entered once or often: tensors made inside have shapes and types alone."""
+    return FakeTensorMode(allow_non_fake_inputs=True)
+
+
+def measure(modules: tuple[Module, ...], run: Callable[[], None]) -> Peak:
+    """Run inside ``without_contents`` and say what it took above the modules' weights."""
+    measured = Peak(*modules)
+    with measured:
+        run()
+    return measured
+
+
+def weight_bytes(*modules: Module) -> int:
+    """Bytes of parameters and buffers."""
+    tensors = (t for m in modules for t in (*m.parameters(), *m.buffers()))
+    return sum(t.numel() * t.element_size() for t in tensors)
 
 
 def dry_run(
@@ -132,38 +170,23 @@ def dry_run(
         trains_unet: Whether the network has adapters with gradients.
     """
     unet, vae = networks.unet, networks.vae
-    kind = next(unet.parameters()).dtype
-    config = unet.config
-    shape = (config.in_channels, config.sample_size, config.sample_size)
     both = 2 if guided else 1
     branches = 1 if text_only else both
 
-    def call(rows: int, *, gradient: bool) -> Tensor:
-        latents = torch.zeros(rows, *shape, dtype=kind).to(memory_format=torch.channels_last)
-        wants = gradient and not trains_unet
-        states = torch.zeros(rows, tokens, width, dtype=kind, requires_grad=wants)
-        out: Tensor = unet(latents, torch.tensor(500), states, return_dict=False)[0]
-        return out
-
     def sampling() -> None:
         with torch.no_grad():
-            call(both * images, gradient=False)
+            predicted(unet, both * images, tokens, width)
 
     def gradient() -> None:
-        out = call(branches * images, gradient=True)
+        out = predicted(unet, branches * images, tokens, width, learns=not trains_unet)
         out.backward(torch.zeros_like(out))
-
-    def decoded(latents: Tensor) -> Tensor:
-        made: Tensor = vae.decode(latents, return_dict=False)[0]
-        return made.float()
 
     def decoding() -> None:
         with torch.no_grad():
-            decoded(torch.zeros(images, *shape, dtype=kind))
+            decoded(vae, latents_of(unet, images))
 
     def loss() -> None:
-        latents = torch.zeros(images, *shape, dtype=kind, requires_grad=True)
-        seen = decoded(latents)
+        seen = decoded(vae, latents_of(unet, images).requires_grad_())
         with torch.no_grad():
             before = torch.zeros_like(seen)
             was = [encode(_resized(before, side)) for encode, side in networks.encoders]
@@ -174,31 +197,43 @@ def dry_run(
         total = sum((outputs.sum() for outputs in told), start=total)
         total.backward()
 
-    peaks, work = {}, {}
-    for name, run in {"sampling": sampling, "gradient": gradient, "loss": loss}.items():
-        peaks[name] = _peak(networks.modules, run)
+    def passing() -> None:
+        decoded(vae, latents_of(unet, images).requires_grad_()).sum().backward()
+
+    peaks, work = dict[str, int](), dict[str, float]()
     for name, run in {
         "sampling": sampling,
         "gradient": gradient,
         "decoding": decoding,
         "loss": loss,
+        "passing": passing,
     }.items():
-        with FlopCounterMode(display=False) as counter:
-            run()
-        work[name] = counter.get_total_flops() / images
-    return Cost(
-        weights=sum(_bytes(module) for module in networks.modules),
-        peak=max(peaks.values()),
-        parts=peaks,
-        **work,
-    )
+        found = measure(networks.modules, run)
+        peaks[name], work[name] = found.most, found.work / images
+    del peaks["passing"]
+    work["judging"] = work["loss"] - work.pop("passing")
+    return Cost(weights=weight_bytes(*networks.modules), parts=peaks, **work)
 
 
-def _peak(modules: tuple[Module, ...], run: Callable[[], None]) -> int:
-    with Peak(*modules) as measured:
-        run()
-        most: int = measured.most
-    return most
+def latents_of(unet: Any, images: int) -> Tensor:
+    """Latents of this many images, of the network's shape and type."""
+    config, kind = unet.config, next(unet.parameters()).dtype
+    side: int = config.sample_size
+    return torch.zeros(images, config.in_channels, side, side, dtype=kind)
+
+
+def predicted(unet: Any, rows: int, tokens: int, width: int, *, learns: bool = False) -> Tensor:
+    """Call the network as sampling does; ``learns``: the prompt's states get a gradient."""
+    latents = latents_of(unet, rows).to(memory_format=torch.channels_last)
+    states = torch.zeros(rows, tokens, width, dtype=latents.dtype, requires_grad=learns)
+    out: Tensor = unet(latents, torch.tensor(500), states, return_dict=False)[0]
+    return out
+
+
+def decoded(vae: Any, latents: Tensor) -> Tensor:
+    """Call the decoder; images in float32."""
+    made: Tensor = vae.decode(latents, return_dict=False)[0]
+    return made.float()
 
 
 def _resized(images: Tensor, side: int) -> Tensor:
@@ -212,7 +247,3 @@ def _cropped(images: Tensor, side: int) -> Tensor:
     down = images.new_zeros(len(images), side, images.shape[-2])
     across = images.new_zeros(len(images), side, images.shape[-1])
     return torch.einsum("nsh,nchw,ntw->ncst", down, images, across)
-
-
-def _bytes(module: Module) -> int:
-    return sum(t.numel() * t.element_size() for t in (*module.parameters(), *module.buffers()))

@@ -48,6 +48,7 @@ class Settings:
         factor1: Its factor where target and original class differ, per attribute.
         factor2: Its gradient's further factor inside the face region, per attribute.
         batch_size: Images per network call.
+        loss_batch_size: Images decoded and judged at once; None: ``batch_size``.
         lambda_face: Weight of the face realism loss; 0 leaves it out.
         own_face_confidence: The original's own face is the target of the realism loss where the
             original is of the target class with at least this probability.
@@ -71,6 +72,12 @@ class Settings:
     faces: Literal["largest", "all"] = "largest"
     guided_gradient: Literal["both", "text"] = "both"
     gradient_choice: StepChoice = "uniform"
+    loss_batch_size: int | None = None
+
+    @property
+    def judged(self) -> int:
+        """Images decoded and judged at once."""
+        return self.loss_batch_size or self.batch_size
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ def training_step(
     )
     # 2. detect faces and classify them; the frozen model's images too
     seen = perceive(
-        decode_all(stack, trajectory.final, settings.batch_size),
+        decode_all(stack, trajectory.final, settings.judged),
         models.detector,
         models.classifier,
         every=settings.faces == "all",
@@ -116,7 +116,7 @@ def training_step(
             guidance=settings.guidance,
             batch_size=settings.batch_size,
         )
-    was = decode_all(stack, originals.to(device), settings.batch_size)
+    was = decode_all(stack, originals.to(device), settings.judged)
     originally = perceive(was, models.detector, models.classifier, every=settings.faces == "all")
     if settings.faces == "all":
         originally = counterparts(seen, originally)

@@ -136,7 +136,7 @@ class Validation:
             steps=self.steps,
             batch_size=settings.batch_size,
         ).final
-        shown = decode_all(stack, latents, settings.batch_size)
+        shown = decode_all(stack, latents, settings.judged)
         seen = perceive(shown, models.detector, models.classifier, every=settings.faces == "all")
         cell = torch.zeros_like(seen.image)
         for attribute in space.attributes:

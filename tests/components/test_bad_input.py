@@ -97,23 +97,19 @@ def test_the_training_classifier_may_not_measure(here, capsys, tmp_path):
     assert not (tmp_path / "m.json").exists()
 
 
-def test_images_of_another_guidance_are_not_compared(here, capsys, tmp_path):
-    assert (
-        generate_images(
-            [
-                "--model",
-                "base",
-                "--set",
-                "generate_images.guidance=1.0",
-                "--out",
-                str(tmp_path / "b"),
-            ]
-        )
-        == 0
-    )
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("guidance=1.0", "guidance: base 1.0, aligned 3.0"),
+        ("precision=bfloat16", "dtype: base torch.bfloat16, aligned torch.float32"),
+    ],
+)
+def test_images_made_otherwise_are_not_compared(here, capsys, tmp_path, value, expected):
+    words = ["--set", f"generate_images.{value}", "--out", str(tmp_path / "b")]
+    assert generate_images(["--model", "base", *words]) == 0
     capsys.readouterr()
     said = message(capsys, evaluate_bias, "--base", tmp_path / "b", "--out", tmp_path / "o")
-    assert "guidance: base 1.0, aligned 3.0" in said
+    assert expected in said
 
 
 def test_images_without_any_face_are_an_error(here, capsys, tmp_path, monkeypatch):

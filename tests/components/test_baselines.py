@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 
 from components.evaluate_bias.main import main as evaluate_bias
 from components.generate_baselines.main import main as generate_baselines
+from components.generate_images.main import main as generate_images
 from fairness_core.runtime import read_json, read_table, verify
 from tests.components.conftest import pixels
 
@@ -146,3 +147,22 @@ def test_a_killed_run_goes_on_where_it_stopped(done, here, tmp_path, monkeypatch
         "manifest.json",
         "uce",
     ]
+
+
+def test_every_model_is_sampled_and_judged_in_bfloat16_too(here, tmp_path):
+    common = ["--set", "generate_images.precision=bfloat16"]
+    common += ["--set", "generate_images.decode_batch_size=3"]
+    for model in ("base", "aligned"):
+        words = ["--model", model, "--out", str(tmp_path / model)]
+        assert generate_images([*common, *words]) == 0
+        near = read_table(tmp_path / model / "images.parquet")
+        for file in near["file"][:3]:
+            made = pixels(tmp_path / model, file).astype(int)
+            exact = pixels(here / "artifacts/images" / model, file).astype(int)
+            assert 0 < np.abs(made - exact).mean() < 8
+    assert generate_baselines([*common, "--out", str(tmp_path / "baselines")]) == 0
+    folders = [f"--{name}={tmp_path / name}" for name in ("base", "aligned", "baselines")]
+    out = ["--out", str(tmp_path / "e"), "--metrics", str(tmp_path / "m.json")]
+    assert evaluate_bias([*folders, *out]) == 0
+    recipe = verify(tmp_path / "baselines" / "uce" / "images")["extra"]["recipe"]
+    assert (recipe["dtype"], recipe["decode_batch_size"]) == ("torch.bfloat16", 3)

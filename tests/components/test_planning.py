@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
+from typer.testing import CliRunner
 
 from benchmarks.measure import peak_bytes
 from benchmarks.planned_memory import measured, planned
+from components import shapes
 from components.calls import calls_of
-from components.planning import GIB, Assumptions, Plan, plan
+from components.cli import app
+from components.planning import GIB, plan
+from components.pricing import PEAK, Assumptions, Choice, calls_per_image, cheaper, price
 from components.shapes import costs, missing
 from fairness_core.config import Finetune, Params, load
 from fairness_core.errors import ConfigError
@@ -23,51 +28,124 @@ def section(repository: Path, *changes: str) -> Finetune:
     return load(repository / "params.yaml", list(changes)).finetune
 
 
+TOLD = Assumptions()
+
+
 def cost(images: int, checkpointing: bool) -> Cost:
     """3 GiB of weights; an image takes 1 GiB, or a quarter with blocks recomputed."""
     peak = int(images * GIB * (0.25 if checkpointing else 1))
-    return Cost(3 * GIB, peak, {}, sampling=2e12, gradient=4e12, decoding=1e12, loss=3e12)
+    parts = {"sampling": peak // 8, "gradient": peak // 2, "decoding": peak // 8, "loss": peak}
+    work = {"sampling": 2e12, "gradient": 4e12, "decoding": 1e12, "loss": 3e12, "judging": 1e12}
+    return Cost(3 * GIB, parts, **work)
 
 
-def test_the_largest_micro_batch_that_fits(repository: Path) -> None:
+def test_what_does_not_fit_comes_with_the_largest_values_that_do(repository: Path) -> None:
     told = section(repository)
-    found = plan(told, cost, 16 * GIB, Assumptions())
-    # 0.92 * 16 - 1 for the driver - 3 of weights = 10.7
-    assert (found.micro_batch, found.checkpointing) == (10, False)
-    assert found.gib == pytest.approx(14.0)
-    assert plan(told, cost, 500 * GIB, Assumptions()).micro_batch == told.images_per_prompt
-    tight = plan(told, cost, 5 * GIB, Assumptions())
-    assert (tight.micro_batch, tight.checkpointing) == (2, True)
-    with pytest.raises(ConfigError, match="Not even one image at a time fits"):
-        plan(told, cost, 4 * GIB, Assumptions())
+    found = plan(told, cost, 16 * GIB)
+    # 3 of weights, 32 images, 1 for the driver; 0.92 * 16 - 1 - 3 = 10.7 images'
+    # losses fit, and twice as many calls of the network.
+    assert (found.fits, found.gib) == (False, 36.0)
+    assert found.words == ("finetune.batch_size=21", "finetune.loss_batch_size=10")
+    assert found.then == pytest.approx(14.5)
+    tight = plan(told, cost, 5 * GIB)
+    sizes = ("finetune.batch_size=4", "finetune.loss_batch_size=2")
+    assert tight.words == (*sizes, "finetune.checkpointing=true")
+    with pytest.raises(ConfigError, match="not even one image at a time fits"):
+        plan(told, cost, 4 * GIB)
 
 
-def test_calls_and_hours_follow_the_parameters(repository: Path) -> None:
+def test_what_fits_stays_as_it_is(repository: Path) -> None:
+    told = section(repository, "finetune.batch_size=4")
+    found = plan(told, cost, 500 * GIB)
+    assert (found.fits, found.words, found.gib) == (True, (), 8.0)
+    assert found.most == {"batch_size": told.images_per_prompt, "loss_batch_size": None}
+    held = plan(section(repository, "finetune.checkpointing=true"), cost, 16 * GIB)
+    assert (held.fits, held.gib) == (True, 12.0)
+
+
+def test_the_parameters_are_priced_as_they_are(repository: Path) -> None:
     base = ("finetune.steps=[21, 21]", "finetune.gradient_steps=5", "finetune.iterations=1000")
     kinds = {
         (94, 10): (),
         (52, 10): ("finetune.originals=stored",),
         (47, 5): ("finetune.originals=stored", "finetune.guided_gradient=text"),
+        (126, 42): ("finetune.gradient_steps=null",),
     }
-    hours = []
     for calls, changes in kinds.items():
-        found = plan(section(repository, *base, *changes), cost, 24 * GIB, Assumptions())
-        assert found.calls == calls
-        hours.append(found.hours)
-    assert hours[0] > hours[1]
-    # 32 images, 2 x 21 x 2 + 5 x 4 + 2 + 3 = 109 Tera-operations each, at 36 T a second
-    assert hours[0] == pytest.approx(1000 * 32 * 109 / 36 / 3600)
-    every = section(repository, "finetune.gradient_steps=null", "finetune.steps=[21, 21]")
-    assert plan(every, cost, 24 * GIB, Assumptions()).gradient_steps == 5
+        assert calls_per_image(section(repository, *base, *changes)) == calls
+    found = price(section(repository, *base), cost(1, False), TOLD)
+    # 32 images, 2 x 21 x 2 + 5 x 4 + 2 + 3 = 109 Tera-operations each, of a share of 31.2 a second
+    assert found.hours == pytest.approx(1000 * 32 * 109 / (0.3 * PEAK["float32"]) / 3600)
+    every = price(section(repository, *base, "finetune.gradient_steps=null"), cost(1, False), TOLD)
+    assert every.hours == pytest.approx(found.hours * (109 + 16 * 4) / 109)
+
+
+def test_judges_stay_float32(repository: Path) -> None:
+    half = section(repository, "finetune.precision=bfloat16", "finetune.steps=[21, 21]")
+    found = price(half, cost(1, False), Assumptions(tflops={"float32": 1.0, "bfloat16": 1e6}))
+    # All but 1 of the loss's 3 Tera-operations takes no time.
+    seconds = half.iterations * half.images_per_prompt / 0.3
+    assert found.hours == pytest.approx(seconds / 3600, rel=1e-3)
+
+
+def test_the_gradient_through_the_whole_sampler_has_no_plan(repository: Path) -> None:
+    full = ("finetune.gradient_weights=full", "finetune.gradient_steps=null")
+    with pytest.raises(ConfigError, match="one network call for each step with a gradient"):
+        price(section(repository, *full), cost(1, False), TOLD)
+
+
+def test_cheaper_choices_are_values_to_set_and_what_they_take(repository: Path) -> None:
+    words = ("finetune.steps=[19, 23]", "finetune.gradient_steps=null", "finetune.guidance=7.5")
+    given = section(repository, *words)
+    options = cheaper(given, cost(1, False), TOLD)
+    assert [option.changes for option in options[:-1]] == [
+        ("finetune.precision=bfloat16",),
+        ("finetune.gradient_steps=5", "finetune.gradient_choice=stratified"),
+        ("finetune.originals=stored", "finetune.noise_seed=0"),
+        ("finetune.guided_gradient=text",),
+    ]
+    asked = price(given, cost(1, False), TOLD)
+    assert all(option.hours < asked.hours for option in options)
+    assert options[-1].hours < min(option.hours for option in options[:-1])
+    # What was suggested is what a run with it takes, as given.
+    stored = section(repository, *words, *options[2].changes)
+    assert price(stored, cost(1, False), TOLD).hours == options[2].hours
+    assert [option.once > 0 for option in options] == [False, False, True, False, True]
+    assert cheaper(section(repository, *words, *options[-1].changes), cost(1, False), TOLD) == []
+
+
+def test_the_command_that_is_shown_is_what_was_planned(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(repository)
+    monkeypatch.setattr(shapes, "costs", lambda params: cost)
+
+    def said(*words: str) -> str:
+        done = CliRunner().invoke(app, ["plan", "--gpu", "16GB", *words])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    first = said("--set", "finetune.batch_size=32", "--set", "finetune.steps=[4, 6]")
+    chosen = ["finetune.batch_size=21", "finetune.loss_batch_size=10"]
+    assert f"does not fit; with {' '.join(chosen)} 14.5" in first
+    (line,) = (line for line in first.splitlines() if line.startswith("Run: "))
+    options = shlex.split(line)[3:]
+    assert options[:2] == ["--set", "finetune.steps=[4, 6]"]
+    assert options[2:] == ["--set", chosen[0], "--set", chosen[1]]
+    second = said(*options)
+    assert "does not fit" not in second
+    assert line in second
+    assert "31.2 TFLOP/s (float32; an NVIDIA A10" in first
+    assert "125 TFLOP/s (bfloat16, judges 31.2" in said("--set", "finetune.precision=bfloat16")
 
 
 def test_samplers_that_call_the_network_more_often_take_longer(
     repository: Path, tmp_path: Path
 ) -> None:
-    def found(*changes: str) -> Plan:
+    def found(*changes: str) -> Choice:
         words = ["finetune.steps=[20, 22]", "finetune.gradient_steps=5", *changes]
         loaded = load(repository / "params.yaml", words)
-        return plan(loaded.finetune, cost, 24 * GIB, Assumptions(), calls=calls_of(loaded))
+        return price(loaded.finetune, cost(1, False), TOLD, calls=calls_of(loaded))
 
     own, heun = found(), found("models.sampler=heun")
     assert own.calls == (94, 10)

@@ -128,6 +128,17 @@ def test_sizes_as_image_processors_write_them(copy, changes, size):
     assert ImageSelfEncoder.load(folder).image_input.size == size
 
 
+def test_a_clip_for_images_only_sees_the_same_and_reads_nothing(folders):
+    whole, part = (ImageTextEncoder.load(folders["clip"], images_only=o) for o in (False, True))
+    images = torch.rand(2, 3, 32, 32) * 2 - 1
+    assert torch.equal(part.image(images), whole.image(images))
+    sizes = [sum(p.numel() for p in encoder.parameters()) for encoder in (whole, part)]
+    text = [whole.model.text_model, whole.model.text_projection]
+    assert sizes[0] - sizes[1] == sum(p.numel() for module in text for p in module.parameters())
+    with pytest.raises(ModelError, match="loaded without its text encoder"):
+        part.text(["a nurse"])
+
+
 def test_prompts_are_unit_vectors_of_their_own(folders):
     encoder = ImageTextEncoder.load(folders["clip"])
     prompts = ["a baker", "a photo of the face of a very tall baker", "a pilot"]

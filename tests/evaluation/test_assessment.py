@@ -84,6 +84,28 @@ def test_figures_are_those_of_the_networks_on_the_files(images, instruments):
     assert np.allclose(found.image_self, own, atol=1e-5)
 
 
+def test_one_judge_is_on_the_device_at_a_time(images, instruments, monkeypatch):
+    """Their places are told by what the networks are asked: no second device is needed."""
+    there, most = set(), []
+    for name in ("image_text", "image_self"):
+        judge = getattr(instruments, name)
+
+        def move(device, name=name, judge=judge):
+            (there.discard if name in there else there.add)(name)
+            most.append(len(there))
+            return judge
+
+        def look(pixels, name=name, image=judge.image):
+            assert there == {name}
+            return image(pixels)
+
+        monkeypatch.setattr(judge, "to", move)
+        monkeypatch.setattr(judge, "image", look)
+    found = measure(images, instruments)
+    assert found.image_self.shape[0] == 5
+    assert most == [1, 0, 1, 0]
+
+
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
 def test_batches_change_nothing(images, instruments, batch_size):
     first, second = (

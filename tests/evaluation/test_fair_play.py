@@ -5,7 +5,10 @@ import pytest
 from fairness_core.errors import ArtifactError, ModelError
 from fairness_core.evaluation import check_alike, check_audit
 
-RECIPE = {"stage": "s", "seed": 0, "guidance": 3.0, "steps": 20, "plan_sha256": "p", "model": "x"}
+RECIPE = {
+    "stage": "s", "seed": 0, "guidance": 3.0, "steps": 20, "dtype": "torch.float32",
+    "plan_sha256": "p", "model": "x",
+}  # fmt: skip
 
 
 def test_images_made_alike_pass_whatever_else_differs():
@@ -13,7 +16,8 @@ def test_images_made_alike_pass_whatever_else_differs():
 
 
 @pytest.mark.parametrize(
-    "key", ["stage", "seed", "guidance", "steps", "scheduler", "scheduler_sha256", "plan_sha256"]
+    "key",
+    ["stage", "seed", "guidance", "steps", "dtype", "scheduler", "scheduler_sha256", "plan_sha256"],
 )
 def test_each_difference_is_named(key):
     with pytest.raises(ArtifactError, match=rf"not made alike.*{key}: base .*, aligned other"):

@@ -115,6 +115,20 @@ def test_batch_size_does_not_change_the_images(stack, whole, tmp_path, batch_siz
     assert (pixels(whole) - pixels(tmp_path / "b")).abs().max() <= 1 / 127.5 + 1e-6
 
 
+def test_images_decoded_in_parts_are_the_same(stack, whole, tmp_path, monkeypatch):
+    seen = []
+    decode = generate.decode
+    monkeypatch.setattr(generate, "decode", lambda s, z: seen.append(len(z)) or decode(s, z))
+    parts = dataclasses.replace(SAMPLING, batch_size=7, decode_batch_size=3)
+    generate_folder(stack, rows(), tmp_path / "parts", parts, recipe={})
+    assert seen == [3, 3, 1]
+    assert (pixels(whole) - pixels(tmp_path / "parts")).abs().max() <= 1 / 127.5 + 1e-6
+    seen.clear()
+    generate_folder(stack, rows(), tmp_path / "default", SAMPLING, recipe={"w": "1"})
+    assert seen == [3, 3, 1]
+    assert contents(tmp_path / "default") == contents(whole)
+
+
 def test_an_image_depends_on_its_own_prompt_index_stage_and_seed_only(stack, whole, tmp_path):
     alone = plan_images(PROMPTS, COUNTS.iloc[1:], SAMPLING, model="aligned")
     generate_folder(stack, alone, tmp_path / "alone", SAMPLING, recipe={})

@@ -202,14 +202,15 @@ def test_a_named_class_of_an_attribute_that_is_not_aligned_is_kept_too(
 
 def test_batch_size_does_not_matter(tiny_world: TinyWorld, alone: World) -> None:
     outcomes = []
-    for size in (8, 2):
+    for size, judged in ((8, None), (2, None), (8, 2), (2, 3)):
         models = tiny_models(tiny_world, unet=True, double=True)
-        settings = tiny_settings(batch_size=size)
+        settings = tiny_settings(batch_size=size, loss_batch_size=judged)
         outcomes.append(run_step(models, settings, alone, make_noise(models, 5)))
-    (one, whole), (two, parts) = outcomes
-    assert_same_gradient(parts, whole, GRADIENT)
-    for name, value in one.losses.items():
-        assert_close(two.losses[name], value, FLOAT32)
+    (one, whole), *others = outcomes
+    for two, parts in others:
+        assert_same_gradient(parts, whole, GRADIENT)
+        for name, value in one.losses.items():
+            assert_close(two.losses[name], value, FLOAT32)
 
 
 def test_given_originals_are_those_it_would_sample(tiny_world: TinyWorld, alone: World) -> None:
