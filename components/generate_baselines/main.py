@@ -89,11 +89,20 @@ def run(
     from fairness_core.export import weights_sha256
     from fairness_core.portraits.models import resolve
     from fairness_core.prompts import ALWAYS
-    from fairness_core.runtime import read_table, sha256_file, verify, write_manifest
+    from fairness_core.runtime import (
+        check_output,
+        check_work,
+        read_table,
+        sha256_file,
+        verify,
+        write_manifest,
+    )
 
+    work = out.with_name(out.name + ".partial")
+    check_output(out, "baselines", [prompts, classifiers])
+    check_work(work, OWN)
     section = Baselines(**baselines)
     with open_step(STEP, settings, {"methods": list(section.methods)}) as step:
-        work = out.with_name(out.name + ".partial")
         work.mkdir(parents=True, exist_ok=True)
         space = AttributeSpace.from_mapping(attributes, targets["joint"])
         narrow = space.subset(align)

@@ -71,6 +71,7 @@ def run(
         IMAGE_NOISE,
         MODELS,
         Sampling,
+        check_images,
         generate_folder,
         plan_images,
         read_images,
@@ -87,6 +88,7 @@ def run(
             given=f"model '{model}', bundle {bundle}",
             do="name base without a bundle, or aligned with one",
         )
+    check_images(out, [prompts, bundle])
     parameters = {"model": model, "base": base, "steps": steps, "guidance": guidance}
     with open_step(f"{STEP} {model}", settings, parameters) as step:
         verify(prompts, kind="prompts")

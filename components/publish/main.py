@@ -40,7 +40,8 @@ def run(
         out: Folder to write.
 
     Raises:
-        ArtifactError: The trained weights are missing or damaged.
+        ArtifactError: The trained weights are missing or damaged, or the folder may not be
+            replaced, see ``check_output``.
         ModelError: They are no adapter weights.
     """
     from safetensors import SafetensorError
@@ -49,6 +50,7 @@ def run(
     from fairness_core.attributes import AttributeSpace
     from fairness_core.errors import ArtifactError
     from fairness_core.export import (
+        BUNDLE_KIND,
         SOFT_TOKENS,
         BundleFacts,
         bundle_card,
@@ -56,8 +58,9 @@ def run(
         write_bundle,
     )
     from fairness_core.portraits.models import called, resolve
-    from fairness_core.runtime import sha256_file, verify
+    from fairness_core.runtime import check_output, sha256_file, verify
 
+    check_output(out, BUNDLE_KIND, [finetuned, classifiers])
     with open_step(STEP, settings, {"weights": weights, "base": base}) as step:
         manifest = verify(finetuned, kind="finetune")
         verify(classifiers, kind="classifiers")

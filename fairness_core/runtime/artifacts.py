@@ -8,6 +8,7 @@ from typing import Any
 
 from fairness_core.errors import ArtifactError
 from fairness_core.runtime.files import (
+    MANIFEST,
     atomic_file,
     atomic_folder,
     read_json,
@@ -30,8 +31,6 @@ __all__ = [
     "write_manifest",
     "write_table",
 ]
-
-MANIFEST = "manifest.json"
 
 
 def sha256_file(path: Path | str) -> str:

@@ -18,15 +18,18 @@ import pandas as pd
 from fairness_core.errors import ArtifactError
 
 __all__ = [
+    "MANIFEST",
     "atomic_file",
     "atomic_folder",
     "read_json",
     "read_table",
     "recover",
+    "refuse_foreign",
     "write_json",
     "write_table",
 ]
 
+MANIFEST = "manifest.json"  # in every folder that a step writes
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
 
 
@@ -70,6 +73,23 @@ def recover(path: Path) -> None:
             left.unlink(missing_ok=True)
 
 
+def refuse_foreign(path: Path) -> None:
+    """Refuse to replace a folder that holds something and no manifest: no step wrote it.
+
+    Raises:
+        ArtifactError: It does, or the path is a file.
+    """
+    if path.exists() and not path.is_dir():
+        raise ArtifactError("A folder is to be written where a file is", given=path)
+    if path.is_dir() and not (path / MANIFEST).is_file() and any(path.iterdir()):
+        raise ArtifactError(
+            f"The folder to write is there and no step wrote it: it holds files and no {MANIFEST}, "
+            "and would be lost",
+            given=path,
+            do="name a folder that is not there yet, or move what is in it elsewhere",
+        )
+
+
 @contextmanager
 def atomic_folder(path: Path | str) -> Iterator[Path]:
     """Folder to fill, which replaces ``path`` as a whole when the block ends without an error.
@@ -79,11 +99,10 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
     ``atomic_folder`` of that path, before it yields, puts the old one back. One writer at a time.
 
     Raises:
-        ArtifactError: The path is a file.
+        ArtifactError: The path is a file, or a folder with something in it and no manifest.
     """
     path = Path(path)
-    if path.exists() and not path.is_dir():
-        raise ArtifactError("A folder is to be written where a file is", given=path)
+    refuse_foreign(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     recover(path)
     temporary = _temporary(path)
