@@ -17,7 +17,7 @@ from fairness_core.evaluation.assessment import measure_faces
 from fairness_core.evaluation.images import read_images
 from fairness_core.evaluation.work import is_complete, note_batch, open_work
 from fairness_core.faces import FaceDetector
-from fairness_core.runtime.artifacts import read_table, write_table
+from fairness_core.runtime.artifacts import read_csv, read_table, write_table
 from fairness_core.runtime.logs import get_logger, progress
 
 __all__ = ["list_images", "measure_folder"]
@@ -40,7 +40,8 @@ def list_images(source: Path, prompts: pd.DataFrame | None) -> tuple[Path, pd.Da
         model, split, file, prompt by prompt.
 
     Raises:
-        ArtifactError: No image, a prompt that the list does not have, or a file named twice.
+        ArtifactError: No image, a prompt that the list does not have, a file named twice, a table
+            that cannot be read, or a blank cell in it.
     """
     if source.is_dir() and (source / "images.parquet").is_file():
         source = source / "images.parquet"
@@ -88,19 +89,28 @@ def _walk(folder: Path) -> pd.DataFrame:
 
 
 def _table(path: Path, prompts: pd.DataFrame | None) -> pd.DataFrame:
-    table = pd.read_csv(path, dtype=str) if path.suffix == ".csv" else read_table(path)
+    csv = path.suffix == ".csv"
+    table = read_csv(path, "The table of images") if csv else read_table(path)
     if "file" not in table.columns or not {"prompt_id", "prompt"} & set(table.columns):
         raise ArtifactError(
             "A table of images needs the columns file and prompt_id or prompt",
             given=f"{path}: {', '.join(map(str, table.columns))}",
         )
-    if "prompt_id" in table.columns:
-        ids = table["prompt_id"].astype(str)
-    else:
-        ids = table["prompt"].astype(str).str.strip()
+    key = "prompt_id" if "prompt_id" in table.columns else "prompt"
+    cells = table[[key, "file"]].fillna("").astype(str)
+    for name in (key, "file"):
+        if blank := int((cells[name].str.strip() == "").sum()):
+            raise ArtifactError(
+                f"The table of images has {blank} rows with a blank {name}",
+                given=path,
+                do="say of each image which prompt it belongs to",
+            )
+    ids = cells[key]
+    if key == "prompt":
+        ids = ids.str.strip()
         if prompts is not None:
             ids = ids.map(prompts.set_index("prompt")["prompt_id"]).fillna(ids)
-    return pd.DataFrame({"prompt_id": ids, "file": table["file"].astype(str)})
+    return pd.DataFrame({"prompt_id": ids, "file": cells["file"]})
 
 
 def measure_folder(

@@ -21,6 +21,7 @@ __all__ = [
     "MANIFEST",
     "atomic_file",
     "atomic_folder",
+    "read_csv",
     "read_json",
     "read_table",
     "recover",
@@ -183,6 +184,33 @@ def read_json(path: Path | str) -> Any:
         raise ArtifactError(
             f"A JSON file is damaged: {error}", given=path, do="run the step that writes it again"
         ) from error
+
+
+def read_csv(path: Path, what: str) -> pd.DataFrame:
+    """Read a table that somebody wrote by hand: every cell as text, blank where it is.
+
+    Args:
+        path: The file.
+        what: Names the table in the error.
+
+    Raises:
+        ArtifactError: No such file, or it is no table with a header row, in UTF-8, whose rows have
+            no more cells than it.
+    """
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        # With a cell too many in every row pandas takes the first column for names of rows.
+        problem = "" if isinstance(table.index, pd.RangeIndex) else "rows have too many cells"
+    except (ValueError, OSError) as error:
+        problem = f"{type(error).__name__}: {str(error).strip()}"
+    if problem:
+        raise ArtifactError(
+            f"{what} cannot be read ({problem})",
+            given=path,
+            do="write a table in UTF-8 with a header row, and as many cells in each row",
+        )
+    # Rows with too few cells end in nothing.
+    return table.fillna("")
 
 
 def write_table(frame: pd.DataFrame, path: Path | str) -> None:
