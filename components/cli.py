@@ -11,7 +11,7 @@ import typer
 
 from components import planning, sweeps
 from components.portraits import app as portraits
-from fairness_core.errors import ConfigError, EvenhandError
+from fairness_core.errors import ConfigError, EvenhandError, told
 from fairness_core.groups import group_name
 
 if TYPE_CHECKING:
@@ -210,9 +210,10 @@ def main() -> None:
     """Entry point: an error that was raised on purpose is one message, not a traceback."""
     try:
         app()
-    except EvenhandError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(error.status)
+    except (EvenhandError, OSError) as error:
+        known = told(error)
+        typer.echo(f"error: {known}", err=True)
+        sys.exit(known.status)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fairness_core.errors import EvenhandError
+from components.parameters import read_parameters, tags_of
+from fairness_core.errors import EvenhandError, told
 
 if TYPE_CHECKING:
     from logging import Logger
@@ -208,43 +209,16 @@ def execute(
         work: Calls the step's ``run`` with the parsed options and the checked parameters.
 
     Returns:
-        Exit status: 0, or the `EvenhandError`'s, whose text is all that is printed of it.
+        Exit status: 0, or the `EvenhandError`'s, whose text is all that is printed of it; what a
+        file system says of a path is one too.
     """
     args = parser.parse_args(argv)
     try:
-        params = _parameters(args)
+        params = read_parameters(args)
         prepare_libraries(params, getattr(args, "model", None))
-        work(args, params, Settings(**params.section("run"), tags=_tags(params)))
-    except EvenhandError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return error.status
+        work(args, params, Settings(**params.section("run"), tags=tags_of(params)))
+    except (EvenhandError, OSError) as error:
+        known = told(error)
+        sys.stderr.write(f"error: {known}\n")
+        return known.status
     return 0
-
-
-def _tags(params: Params) -> dict[str, str]:
-    """Preset, base model and target, as far as the step's part of the parameters holds them."""
-    there = params.model_fields_set
-    tags = {"evenhand.preset": params.run.name, "evenhand.seed": str(params.run.seed)}
-    if "models" in there:
-        tags["evenhand.base"] = params.models.base
-    if "attributes" in there:
-        space = params.attribute_space if "targets" in there else None
-        for attribute in () if space is None else space.attributes:
-            shares = zip(attribute.classes, attribute.target, strict=True)
-            told = ", ".join(f"{name} {share:.4g}" for name, share in shares)
-            tags[f"evenhand.target.{attribute.name}"] = told
-    return tags
-
-
-def _parameters(args: argparse.Namespace) -> Params:
-    from fairness_core.config import load, load_part
-    from fairness_core.errors import ConfigError
-    from fairness_core.runtime.files import read_json
-
-    if not args.part:
-        return load(args.params, args.set)
-    if args.set:
-        raise ConfigError(
-            "With --part nothing is overridden", given=args.set, do="put the value into the file"
-        )
-    return load_part(read_json(args.params))

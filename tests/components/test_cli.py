@@ -90,6 +90,24 @@ def test_draw_writes_a_sheet(tmp_path):
     assert not (pixels[64:, : 2 * 64] == 255).all()
 
 
+@pytest.mark.parametrize(
+    ("argv", "place"),
+    [
+        (["check", "."], "."),
+        (["portraits", "draw", "/proc/x/sheet.png", "--count", "1"], "/proc/x"),
+        (["step", "generate_prompts", "--out", "/proc/x/o"], "/proc"),
+    ],
+)
+def test_what_cannot_be_read_or_written_is_one_message(here, monkeypatch, capsys, argv, place):
+    monkeypatch.setattr(sys, "argv", ["evenhand", *argv])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert f"Given: {place}" in said
+
+
 def test_errors_are_one_message_and_what_is_not_needed_is_not_imported(tmp_path):
     code = (
         "import sys\n"
