@@ -193,11 +193,15 @@ def plan_audit(
 def check(
     params: Annotated[Path, typer.Argument(help="Parameter file.")] = Path("params.yaml"),
 ) -> None:
-    """Check a parameter file; every problem is listed."""
+    """Check a parameter file; every problem is listed, and what it names that is not here."""
+    from components.places import absent_places, check_places
     from fairness_core.config import load
 
-    load(params)
+    loaded = load(params)
+    check_places(loaded, "check")
     typer.echo(f"{params} is sound")
+    for absent in absent_places(loaded):
+        typer.echo(f"not here, so a run here would stop: {absent}")
 
 
 # By name: the pipelines stand above the steps, which import nothing of them.

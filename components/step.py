@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.parameters import read_parameters, tags_of
+from components.places import check_places
 from fairness_core.errors import EvenhandError, told
 
 if TYPE_CHECKING:
@@ -159,6 +160,7 @@ def arguments(step: str, about: str | None) -> argparse.ArgumentParser:
         description=about,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
+    parser.set_defaults(step=step)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="parameter file")
     parser.add_argument(
         "--set",
@@ -215,6 +217,7 @@ def execute(
     args = parser.parse_args(argv)
     try:
         params = read_parameters(args)
+        check_places(params, args.step)
         prepare_libraries(params, getattr(args, "model", None))
         work(args, params, Settings(**params.section("run"), tags=tags_of(params)))
     except (EvenhandError, OSError) as error:

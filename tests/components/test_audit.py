@@ -161,7 +161,7 @@ def test_bad_input_is_one_message(here, folder, tmp_path, capsys):
     (tmp_path / "other.txt").write_text("a pilot\n")
     said = message(capsys, audit, *argv[:2], "--prompts", tmp_path / "other.txt", *argv[4:])
     assert "prompts that the list does not have" in said
-    said = message(capsys, audit, *argv, "--classifier", tmp_path)
+    said = message(capsys, audit, *argv, "--classifier", folder)
     assert "no model.safetensors" in said
     said = message(capsys, audit, *argv, "--second", AUDIT)
     assert "cannot disagree" in said

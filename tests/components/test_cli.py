@@ -37,6 +37,22 @@ def test_check_says_that_parameters_are_sound(here):
         RUNNER.invoke(cli.app, ["check", "no-such-file.yaml"], catch_exceptions=False)
 
 
+def test_check_says_what_is_not_here_and_refuses_names_that_are_wrong(repository, tmp_path):
+    text = (repository / "params.yaml").read_text().replace("portraits:dino-audit", "org/dino")
+    params = tmp_path / "params.yaml"
+    params.write_text(text.replace("overrides: {}", "overrides: nope.csv"))
+    said = RUNNER.invoke(cli.app, ["check", str(params)], catch_exceptions=False)
+    assert said.exit_code == 0
+    assert said.output.splitlines()[1:] == [
+        "not here, so a run here would stop: models.audit_image_self: org/dino",
+        "not here, so a run here would stop: targets.overrides: nope.csv",
+    ]
+    wrong = text.replace("portraits:base ", "portraits:bse ")
+    params.write_text(wrong.replace("portraits:clip ", "org/clip@main "))
+    with pytest.raises(ConfigError, match=r"did you mean 'base'.*org/clip@main: .* needs a commit"):
+        RUNNER.invoke(cli.app, ["check", str(params)], catch_exceptions=False)
+
+
 def test_step_passes_options_on(here, tmp_path):
     result = RUNNER.invoke(
         cli.app,
