@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from fairness_core.errors import ArtifactError
+from fairness_core.runtime.writers import run_again
 
 __all__ = [
     "MANIFEST",
@@ -166,7 +167,7 @@ def _existing(path: Path | str) -> Path:
     path = Path(path)
     if not path.is_file():
         raise ArtifactError(
-            "A step's file does not exist", given=path, do="run the step that writes it"
+            "A step's file does not exist", given=path, do=run_again(path, again=False)
         )
     return path
 
@@ -182,7 +183,7 @@ def read_json(path: Path | str) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ArtifactError(
-            f"A JSON file is damaged: {error}", given=path, do="run the step that writes it again"
+            f"A JSON file is damaged: {error}", given=path, do=run_again(path)
         ) from error
 
 
@@ -237,10 +238,10 @@ def read_table(path: Path | str, columns: Sequence[str] | None = None) -> pd.Dat
             raise ArtifactError(
                 f"A table lacks {', '.join(missing)}; it has {', '.join(present)}",
                 given=path,
-                do="run the step that writes it again",
+                do=run_again(path),
             )
         return pd.read_parquet(path, columns=None if columns is None else list(columns))
     except (pa.ArrowException, OSError) as error:
         raise ArtifactError(
-            f"A table is damaged: {error}", given=path, do="run the step that writes it again"
+            f"A table is damaged: {error}", given=path, do=run_again(path)
         ) from error

@@ -46,7 +46,7 @@ def test_a_step_does_not_ask_for_what_others_open():
     ("name", "problem"),
     [
         ("portraits:bse", "did you mean 'base'"),
-        ("portraits:faces/nothing", "portraits:faces has no folder 'nothing'"),
+        ("portraits:faces/nothing", "portraits:faces has no 'nothing'"),
         ("org/name@main", "needs a commit"),
     ],
 )
