@@ -163,6 +163,8 @@ def _lines(figures: Mapping[str, Any], space: AttributeSpace) -> list[str]:
         elif corrected:
             line += f"; not corrected: {corrected['reason']}"
         lines.append(line)
+    if figures["unreadable"]:
+        lines.append(f"unreadable: {figures['unreadable']} images, in no other figure")
     lines.append(f"no face: {100 * figures['no_face_rate']['rate']:.1f} % of the images")
     for kind in ("undecided", "disagreement"):
         for name, entry in figures.get(kind, {}).items():

@@ -23,6 +23,7 @@ from fairness_core.runtime.logs import get_logger, progress
 __all__ = ["list_images", "measure_folder"]
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
+SHOWN = 5  # ids that an error names
 MODEL, SPLIT = "audited", "audit"
 
 
@@ -61,13 +62,14 @@ def list_images(source: Path, prompts: pd.DataFrame | None) -> tuple[Path, pd.Da
             given=source,
             do="put each prompt's images into a folder named like the prompt's id",
         )
-    known = rows if prompts is None else prompts
-    unknown = sorted(set(rows["prompt_id"]) - set(known["prompt_id"]))
+    ids = (rows if prompts is None else prompts)["prompt_id"].tolist()
+    unknown = sorted(set(rows["prompt_id"]) - set(ids))
     if unknown:
         raise ArtifactError(
             "Images belong to prompts that the list does not have",
-            given=unknown[:5],
-            do="add them to the prompt list, or name the folders like its ids",
+            given=", ".join(unknown[:SHOWN]),
+            do="add them to the prompt list, or name the folders like its ids: "
+            + ", ".join([*ids[:SHOWN], *(["..."] if len(ids) > SHOWN else [])]),
         )
     twice = rows.loc[rows["file"].duplicated(), "file"].unique().tolist()
     if twice:
@@ -187,9 +189,14 @@ def _by_size(
     for i, name in enumerate(rows["file"]):
         try:
             pixels = read_images(folder, [name])
-        except ArtifactError:
+        except ArtifactError as error:
             if damaged == "error":
-                raise
+                raise ArtifactError(
+                    error.what,
+                    given=error.given,
+                    do="restore it, or audit with --damaged count, which counts such images and "
+                    "leaves them out",
+                ) from error
             continue
         height, width = pixels.shape[-2:]
         groups.setdefault((height, width), []).append((i, pixels))
