@@ -11,7 +11,7 @@ import typer
 
 from components import plan_command, sweeps
 from components.portraits import app as portraits
-from fairness_core.errors import ConfigError, EvenhandError
+from fairness_core.errors import ConfigError, EvenhandError, told
 from fairness_core.groups import group_name
 
 if TYPE_CHECKING:
@@ -193,11 +193,15 @@ def plan_audit(
 def check(
     params: Annotated[Path, typer.Argument(help="Parameter file.")] = Path("params.yaml"),
 ) -> None:
-    """Check a parameter file; every problem is listed."""
+    """Check a parameter file; every problem is listed, and what it names that is not here."""
+    from components.places import absent_places, check_places
     from fairness_core.config import load
 
-    load(params)
+    loaded = load(params)
+    check_places(loaded, "check")
     typer.echo(f"{params} is sound")
+    for absent in absent_places(loaded):
+        typer.echo(f"not here, so a run here would stop: {absent}")
 
 
 # By name: the pipelines stand above the steps, which import nothing of them.
@@ -210,9 +214,10 @@ def main() -> None:
     """Entry point: an error that was raised on purpose is one message, not a traceback."""
     try:
         app()
-    except EvenhandError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(error.status)
+    except (EvenhandError, OSError) as error:
+        known = told(error)
+        typer.echo(f"error: {known}", err=True)
+        sys.exit(known.status)
 
 
 if __name__ == "__main__":

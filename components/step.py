@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fairness_core.errors import EvenhandError
+from components.parameters import read_parameters, tags_of
+from components.places import check_places
+from fairness_core.errors import EvenhandError, told
 
 if TYPE_CHECKING:
     from logging import Logger
@@ -158,6 +160,7 @@ def arguments(step: str, about: str | None) -> argparse.ArgumentParser:
         description=about,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
+    parser.set_defaults(step=step)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="parameter file")
     parser.add_argument(
         "--set",
@@ -179,20 +182,13 @@ def prepare_libraries(params: Params, model: str | None = None) -> None:
 
     They read this once, when they are first imported, which is why steps import them inside.
     """
-    fetching = any("@" in name for name in (model or "", *_models_named(params)))
+    from fairness_core.config.places import model_names
+
+    # A task has only the sections, and of them the values, that it reads.
+    read = {name: params.section(name) for name in params.model_fields_set}
+    fetching = any("@" in name for name in (model or "", *(name for _, name in model_names(read))))
     for key in QUIET.keys() - ({"HF_HUB_OFFLINE"} if fetching else set()):
         os.environ.setdefault(key, QUIET[key])
-
-
-def _models_named(params: Params) -> list[str]:
-    """Every value that may name a model's place; a task has only the sections that it reads."""
-    read = params.model_fields_set
-    values = [*params.section("models").values()] if "models" in read else []
-    if "calibrate_classifier" in read:
-        for role in ("train_network", "audit_network"):
-            network = getattr(params.calibrate_classifier, role)
-            values += network.values() if isinstance(network, dict) else [network]
-    return [value for value in values if isinstance(value, str)]
 
 
 def execute(
@@ -208,43 +204,17 @@ def execute(
         work: Calls the step's ``run`` with the parsed options and the checked parameters.
 
     Returns:
-        Exit status: 0, or the `EvenhandError`'s, whose text is all that is printed of it.
+        Exit status: 0, or the `EvenhandError`'s, whose text is all that is printed of it; what a
+        file system says of a path is one too.
     """
     args = parser.parse_args(argv)
     try:
-        params = _parameters(args)
+        params = read_parameters(args)
+        check_places(params, args.step)
         prepare_libraries(params, getattr(args, "model", None))
-        work(args, params, Settings(**params.section("run"), tags=_tags(params)))
-    except EvenhandError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return error.status
+        work(args, params, Settings(**params.section("run"), tags=tags_of(params)))
+    except (EvenhandError, OSError) as error:
+        known = told(error)
+        sys.stderr.write(f"error: {known}\n")
+        return known.status
     return 0
-
-
-def _tags(params: Params) -> dict[str, str]:
-    """Preset, base model and target, as far as the step's part of the parameters holds them."""
-    there = params.model_fields_set
-    tags = {"evenhand.preset": params.run.name, "evenhand.seed": str(params.run.seed)}
-    if "models" in there:
-        tags["evenhand.base"] = params.models.base
-    if "attributes" in there:
-        space = params.attribute_space if "targets" in there else None
-        for attribute in () if space is None else space.attributes:
-            shares = zip(attribute.classes, attribute.target, strict=True)
-            told = ", ".join(f"{name} {share:.4g}" for name, share in shares)
-            tags[f"evenhand.target.{attribute.name}"] = told
-    return tags
-
-
-def _parameters(args: argparse.Namespace) -> Params:
-    from fairness_core.config import load, load_part
-    from fairness_core.errors import ConfigError
-    from fairness_core.runtime.files import read_json
-
-    if not args.part:
-        return load(args.params, args.set)
-    if args.set:
-        raise ConfigError(
-            "With --part nothing is overridden", given=args.set, do="put the value into the file"
-        )
-    return load_part(read_json(args.params))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
+
 __all__ = [
     "ArtifactError",
     "ConfigError",
@@ -12,7 +16,13 @@ __all__ = [
     "ModelError",
     "PromptError",
     "TargetError",
+    "told",
 ]
+
+# What no program can know before: these come without a path where a file is open already.
+FULL = (errno.ENOSPC, errno.EDQUOT)
+# Files are written under another name first.
+TEMPORARY = re.compile(r"(?:^|(?<=/))\.([^/]+)\.[0-9a-f]{8}\.tmp(?=/|$)")
 
 
 class EvenhandError(Exception):
@@ -68,3 +78,24 @@ class GateError(EvenhandError):
     """A release that its policy does not allow."""
 
     status = 3  # neither a failure of the program (1) nor of its command line (2)
+
+
+def told(error: EvenhandError | OSError) -> EvenhandError:
+    """An error to show without a traceback: one raised on purpose, or what a file system says.
+
+    Args:
+        error: An ``OSError`` counts if it names a file, or says that there is no room.
+
+    Raises:
+        OSError: It is about nothing that somebody who reads its text could mend.
+    """
+    if isinstance(error, EvenhandError):
+        return error
+    if error.filename is None and error.errno not in FULL:
+        raise error
+    name = None if error.filename is None else TEMPORARY.sub(r"\1", os.fsdecode(error.filename))
+    return EvenhandError(
+        f"A file or folder cannot be read or written: {error.strerror or error}",
+        given=name,
+        do="check that it is there, what kind it is, who may write to it, and the room on its disk",
+    )

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.audit.page import audit_page
-from components.audit.subject import Subject, check_classifiers, measure, sample_model
+from components.audit.subject import Subject, check_classifiers, measure, sample_model, sampled
 from components.step import Settings, arguments, execute, open_step
 
 if TYPE_CHECKING:
@@ -73,13 +73,31 @@ def run(
     """
     from fairness_core.attributes import AttributeSpace
     from fairness_core.errors import ConfigError
-    from fairness_core.evaluation import AuditRules, Bootstrap, audit_figures, audit_prompts
+    from fairness_core.evaluation import (
+        AuditRules,
+        Bootstrap,
+        audit_figures,
+        audit_prompts,
+        check_images,
+    )
     from fairness_core.evaluation import read_labels as read_sheet
     from fairness_core.prompts import own_targets, read_list, read_overrides
-    from fairness_core.runtime import atomic_folder, write_json, write_manifest, write_table
+    from fairness_core.runtime import (
+        atomic_folder,
+        check_output,
+        check_work,
+        write_json,
+        write_manifest,
+        write_table,
+    )
 
     if (subject.model is None) == (subject.images is None):
         raise ConfigError("An audit needs a model or images, and not both", do="give one of them")
+    work = out.with_name(out.name + ".partial")
+    check_output(out, STEP, subject.reads)
+    check_work(work)
+    if subject.model is not None:
+        check_images(sampled(out), subject.reads)
     with open_step(STEP, settings, {"prompts": subject.prompts, "bootstrap": bootstrap}) as step:
         space = AttributeSpace.from_mapping(attributes, targets["joint"])
         own = targets["overrides"]
@@ -96,7 +114,6 @@ def run(
             )  # fmt: skip
         hashes = check_classifiers(subject, source)
         step.tracker.inputs({"prompts": subject.prompts, "images": source}, "audit")
-        work = out.with_name(out.name + ".partial")
         faces = measure(
             source, prompts, subject, space, models, hashes, batch_size, damaged, work, step
         )
@@ -147,6 +164,8 @@ def _lines(figures: Mapping[str, Any], space: AttributeSpace) -> list[str]:
         elif corrected:
             line += f"; not corrected: {corrected['reason']}"
         lines.append(line)
+    if figures["unreadable"]:
+        lines.append(f"unreadable: {figures['unreadable']} images, in no other figure")
     lines.append(f"no face: {100 * figures['no_face_rate']['rate']:.1f} % of the images")
     for kind in ("undecided", "disagreement"):
         for name, entry in figures.get(kind, {}).items():

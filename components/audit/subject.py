@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from fairness_core.attributes import AttributeSpace
 
-__all__ = ["Subject", "check_classifiers", "measure", "sample_model"]
+__all__ = ["Subject", "check_classifiers", "measure", "sample_model", "sampled"]
 
 STAGE = "audit"
 WEIGHTS = "model.safetensors"
@@ -42,6 +42,13 @@ class Subject:
     classifiers: tuple[Path, ...]
     labels: Path | None
     trusting: bool
+
+    @property
+    def reads(self) -> list[Path | str | None]:
+        """Files and folders that the audit reads, or None for what is not given."""
+        return [
+            self.model, self.bundle, self.images, self.prompts, *self.classifiers, self.labels,
+        ]  # fmt: skip
 
 
 def sample_model(
@@ -77,9 +84,14 @@ def sample_model(
         facts = load_bundle(stack, subject.bundle, base=weights)["extra"]
         recipe["bundle_sha256"] = sha256_file(subject.bundle / "manifest.json")
         recipe["classifier_sha256"] = facts.get("classifier_sha256")
-    target = out.with_name(out.name + "-images")
+    target = sampled(out)
     generate_folder(stack, rows, target, told, recipe=recipe, label="images sampled")
     return target
+
+
+def sampled(out: Path) -> Path:
+    """Where the images of a model are kept, beside the audit's folder."""
+    return out.with_name(out.name + "-images")
 
 
 def check_classifiers(subject: Subject, source: Path) -> list[str]:

@@ -50,6 +50,7 @@ def run(
         out: Folder to write.
 
     Raises:
+        ArtifactError: The folder may not be replaced, see ``check_output``.
         ConfigError: No such source, or it does not label an attribute with these classes.
         DataError: A data set is incomplete or has unknown labels, or a picture is damaged.
         FaceError: No picture has a face.
@@ -58,9 +59,10 @@ def run(
     from fairness_core.attributes import AttributeSpace
     from fairness_core.embeddings import load_face_embedder, weights_sha256, write_bank
     from fairness_core.portraits.models import resolve
-    from fairness_core.runtime import atomic_folder, write_manifest
+    from fairness_core.runtime import atomic_folder, check_output, write_manifest
     from fairness_core.training import embed_faces
 
+    check_output(out, "face-bank")
     with open_step(STEP, settings, {"source": source, "images": images}) as step:
         space = AttributeSpace.from_mapping(attributes)
         if source is None:

@@ -82,8 +82,9 @@ def run(
     from fairness_core.attributes import AttributeSpace
     from fairness_core.errors import ConfigError
     from fairness_core.evaluation import calibrate, classifier_report
-    from fairness_core.runtime import atomic_folder, write_json, write_manifest
+    from fairness_core.runtime import atomic_folder, check_output, write_json, write_manifest
 
+    check_output(out, "classifiers", [metrics])
     if train_network == audit_network:
         raise ConfigError(
             "The audit classifier needs another network than the training classifier",

@@ -81,6 +81,7 @@ def run(
     from fairness_core.prompts import select
     from fairness_core.runtime import (
         atomic_folder,
+        check_output,
         read_table,
         sha256_file,
         verify,
@@ -89,6 +90,7 @@ def run(
         write_table,
     )
 
+    check_output(out, "evaluation", [prompts, classifiers, base, aligned, baselines, metrics])
     parameters = {"split": split, "bootstrap": bootstrap, "models": models}
     with open_step(STEP, settings, parameters) as step:
         space = AttributeSpace.from_mapping(attributes, targets["joint"])

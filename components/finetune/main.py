@@ -32,6 +32,7 @@ PLACES = {
     "output": "artifacts/finetune",
     "metrics": "metrics/finetune.json",
 }
+KIND = "finetune"
 # Iterations over which the metrics average: one batch of 16 faces says little.
 LAST = 25
 
@@ -68,6 +69,9 @@ def run(
             ``finetune.originals`` is ``stored``.
         output: Folder for weights and log.
         metrics: JSON file for the metrics.
+
+    Raises:
+        ArtifactError: The folder may not be replaced, see ``check_output``.
     """
     from components.finetune.assemble import assemble, fingerprint, originals_store
     from components.finetune.prompts import training_prompts, validation_of
@@ -76,9 +80,11 @@ def run(
     from fairness_core.diffusion import trainable
     from fairness_core.runtime.artifacts import read_table, verify, write_json
     from fairness_core.runtime.distributed import World
+    from fairness_core.runtime.outputs import check_output
     from fairness_core.training import clear_checkpoints
     from fairness_core.training import finetune as train
 
+    check_output(output, KIND, [prompts, classifiers, bank, checkpoints, originals, metrics])
     with open_step("finetune", settings, dict(finetune)) as step:
         world = World(step.device)
         verify(prompts)
@@ -141,7 +147,7 @@ def _write(result: Finetuned, output: Path, alpha: float | None) -> None:
         save_file(result.live, folder / "live.safetensors")
         save_file(result.average, folder / "ema.safetensors")
         write_table(result.log, folder / "log.parquet")
-        write_manifest(folder, "finetune", alpha=alpha, iterations=len(result.log))
+        write_manifest(folder, KIND, alpha=alpha, iterations=len(result.log))
 
 
 def _summary(log: pd.DataFrame, seconds: float) -> Mapping[str, Any]:

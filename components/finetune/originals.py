@@ -96,6 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run from the command line: ``evenhand originals``."""
     parser = arguments("finetune", __doc__)
     parser.prog = "evenhand originals"
+    parser.set_defaults(step=STEP)
     parser.add_argument("--prompts", type=Path, default=Path("artifacts/prompts"))
     parser.add_argument("--originals", type=Path, default=kept_originals(), help=f"see {ORIGINALS}")
     parser.add_argument("--shard", default="1/1", help="I/N: every N-th iteration from the I-th")

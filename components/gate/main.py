@@ -64,6 +64,7 @@ def run(
     from fairness_core.evaluation import Bootstrap, judge
     from fairness_core.runtime import (
         atomic_folder,
+        check_output,
         read_json,
         read_table,
         sha256_file,
@@ -73,6 +74,7 @@ def run(
     )
     from fairness_core.runtime.registry import Registry
 
+    check_output(out, STEP, [policy, evaluated, metrics, bundle, report])
     told = read_policy(policy)
     with open_step(STEP, settings, {"policy_sha256": sha256_file(policy)}) as step:
         verify(evaluated, kind="evaluation")

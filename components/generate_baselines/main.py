@@ -84,25 +84,28 @@ def run(
     from fairness_core.attributes import AttributeSpace
     from fairness_core.config import Baselines
     from fairness_core.diffusion import DiffusionStack
-    from fairness_core.errors import ConfigError
     from fairness_core.evaluation import IMAGE_NOISE, Sampling, generate_folder, plan_images
     from fairness_core.export import weights_sha256
     from fairness_core.portraits.models import resolve
     from fairness_core.prompts import ALWAYS
-    from fairness_core.runtime import as_dtype, read_table, sha256_file, verify, write_manifest
+    from fairness_core.runtime import (
+        as_dtype,
+        check_output,
+        check_work,
+        read_table,
+        sha256_file,
+        verify,
+        write_manifest,
+    )
 
+    work = out.with_name(out.name + ".partial")
+    check_output(out, "baselines", [prompts, classifiers])
+    check_work(work, OWN)
     section = Baselines(**baselines)
     with open_step(STEP, settings, {"methods": list(section.methods)}) as step:
-        work = out.with_name(out.name + ".partial")
         work.mkdir(parents=True, exist_ok=True)
         space = AttributeSpace.from_mapping(attributes, targets["joint"])
-        narrow = space.subset(align)
-        if "uce" in section.methods and narrow.joint is not None:
-            raise ConfigError(
-                "uce balances each attribute on its own and has no way to a joint target",
-                given=f"targets.joint of {', '.join(narrow.joint.names)}",
-                do="leave uce out of baselines.methods, or set targets.joint to null",
-            )
+        narrow = _balanced(space, align, section.methods)
         verify(prompts, kind="prompts")
         verify(classifiers, kind="classifiers")
         catalog = read_table(prompts / "prompts.parquet")
@@ -153,6 +156,22 @@ def run(
         if out.exists():
             shutil.rmtree(out)
         os.replace(work, out)
+
+
+def _balanced(
+    space: AttributeSpace, align: Sequence[str], methods: Sequence[str]
+) -> AttributeSpace:
+    """The attributes that the methods are to balance."""
+    from fairness_core.errors import ConfigError
+
+    narrow = space.subset(align)
+    if "uce" in methods and narrow.joint is not None:
+        raise ConfigError(
+            "uce balances each attribute on its own and has no way to a joint target",
+            given=f"targets.joint of {', '.join(narrow.joint.names)}",
+            do="leave uce out of baselines.methods, or set targets.joint to null",
+        )
+    return narrow
 
 
 def _drop_strays(work: Path, methods: Sequence[str]) -> None:

@@ -77,6 +77,7 @@ def run(
         IMAGE_NOISE,
         MODELS,
         Sampling,
+        check_images,
         generate_folder,
         plan_images,
         read_images,
@@ -93,6 +94,7 @@ def run(
             given=f"model '{model}', bundle {bundle}",
             do="name base without a bundle, or aligned with one",
         )
+    check_images(out, [prompts, bundle])
     parameters = {
         "model": model, "base": base, "sampler": sampler, "steps": steps, "guidance": guidance,
         "precision": precision,

@@ -51,6 +51,7 @@ def run(
         out: Folder to write.
 
     Raises:
+        ArtifactError: The folder may not be replaced, see ``check_output``.
         PromptError: The catalog is empty or wrong, or a subject of one split appears in another.
         TargetError: A target of a single prompt is wrong, or there is no such prompt.
     """
@@ -70,8 +71,16 @@ def run(
         select,
         shared_words,
     )
-    from fairness_core.runtime import atomic_folder, write_json, write_manifest, write_table
+    from fairness_core.runtime import (
+        atomic_folder,
+        check_output,
+        write_json,
+        write_manifest,
+        write_table,
+    )
 
+    read = [overrides if isinstance(overrides, str) else None]
+    check_output(out, "prompts", [*read, None if world in (PORTRAITS, PHOTOS) else world])
     parameters = {"world": world, "test_images": test_images, "named_images": named_images}
     with open_step(STEP, settings, parameters) as step:
         space = AttributeSpace.from_mapping(attributes)

@@ -54,7 +54,7 @@ def run(
     folder, files = choose(images, prompts, count, settings.seed)
     try:
         server = LabelServer(folder, files, space, out, port)
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         raise ConfigError(
             f"The page cannot be served: {error}", given=port, do="choose another --port"
         ) from error
@@ -82,6 +82,14 @@ def choose(
     return folder, table["file"].iloc[order[:count]].tolist()
 
 
+def positive(text: str) -> int:
+    """A whole number above 0; argparse's message has this function's name."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more; given {text}")
+    return number
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run from the command line."""
     parser = arguments(STAGE, __doc__)
@@ -89,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--prompts", type=Path, help="where a table names prompts by text: .txt, .csv or .parquet"
     )
-    parser.add_argument("--count", type=int, help="images to label, drawn at random")
+    parser.add_argument("--count", type=positive, help="images to label, drawn at random")
     parser.add_argument("--out", type=Path, default=Path("labels.csv"), help="written")
     parser.add_argument("--port", type=int, default=PORT, help="of the page; 0: any free one")
 

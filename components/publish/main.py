@@ -44,7 +44,8 @@ def run(
         out: Folder to write.
 
     Raises:
-        ArtifactError: The trained weights are missing or damaged.
+        ArtifactError: The trained weights are missing or damaged, or the folder may not be
+            replaced, see ``check_output``.
         ModelError: They are no adapter weights.
         PromptError: The file with targets of single prompts is missing or no table.
         TargetError: It holds what is no target.
@@ -55,6 +56,7 @@ def run(
     from fairness_core.attributes import AttributeSpace
     from fairness_core.errors import ArtifactError
     from fairness_core.export import (
+        BUNDLE_KIND,
         SOFT_TOKENS,
         BundleFacts,
         BundleTargets,
@@ -65,8 +67,9 @@ def run(
     )
     from fairness_core.portraits.models import called, resolve
     from fairness_core.prompts import read_overrides
-    from fairness_core.runtime import sha256_file, verify
+    from fairness_core.runtime import check_output, sha256_file, verify
 
+    check_output(out, BUNDLE_KIND, [finetuned, classifiers])
     with open_step(STEP, settings, {"weights": weights, "base": base}) as step:
         manifest = verify(finetuned, kind="finetune")
         verify(classifiers, kind="classifiers")

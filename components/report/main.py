@@ -73,8 +73,16 @@ def run(
         target_facts,
         write_figures,
     )
-    from fairness_core.runtime import atomic_folder, read_json, read_table, verify, write_manifest
+    from fairness_core.runtime import (
+        atomic_folder,
+        check_output,
+        read_json,
+        read_table,
+        verify,
+        write_manifest,
+    )
 
+    check_output(out, "report", [policy, *vars(inputs).values()])
     with open_step(STEP, settings, {"images_per_prompt": images_per_prompt}) as step:
         for folder, kind in (
             (inputs.prompts, "prompts"),

@@ -10,10 +10,10 @@ from typing import Any
 from fairness_core.config.choices import SOURCE
 from fairness_core.config.source import Place, merge
 
-__all__ = ["Named", "moved_places", "named_places"]
+__all__ = ["Named", "model_names", "moved_places", "named_places"]
 
 # Texts of section models that name no folder.
-NO_FOLDER = ("sampler",)
+NO_FOLDER = ("sampler", "detector_device")
 WORLDS = ("portraits", "photos")
 
 
@@ -34,6 +34,22 @@ class Named:
     there: bool
 
 
+def model_names(params: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    """Every value that names a model: a folder, one that ships, or one of the hub.
+
+    Args:
+        params: Sections of a run's, as plain values; those that are missing name none.
+    """
+    for key, value in params.get("models", {}).items():
+        if key not in NO_FOLDER and isinstance(value, str):
+            yield ("models", key), value
+    for key in ("train_network", "audit_network"):
+        # A word is a network to fit, whatever lies here under that name.
+        ready = params.get("calibrate_classifier", {}).get(key)
+        for name, value in ready.items() if isinstance(ready, Mapping) else ():
+            yield ("calibrate_classifier", key, name), value
+
+
 def named_places(params: Mapping[str, Any]) -> list[Named]:
     """Every file and folder of one's own that a run's parameters name, in their order.
 
@@ -41,30 +57,29 @@ def named_places(params: Mapping[str, Any]) -> list[Named]:
     name is there: it counts before the hub.
 
     Args:
-        params: A whole run's, as plain values.
+        params: Sections of a run's, as plain values; those that are missing name none.
     """
-    found = [
+    models = [
         place
-        for key, value in params["models"].items()
-        if key not in NO_FOLDER
-        for place in _named(("models", key), value, Path.is_dir)
-        if not str(value).startswith("portraits:") and (place.there or "@" not in str(value))
+        for at, value in model_names(params)
+        for place in _named(at, value, _is_model)
+        if not value.startswith("portraits:") and (place.there or "@" not in value)
     ]
-    world, overrides = params["generate_prompts"]["world"], params["targets"]["overrides"]
+    found = [place for place in models if place.place[0] == "models"]
+    world = params.get("generate_prompts", {}).get("world")
+    overrides = params.get("targets", {}).get("overrides")
     if isinstance(overrides, str):
         found += _named(("targets", "overrides"), overrides, Path.is_file)
     if world not in WORLDS:
         found += _named(("generate_prompts", "world"), world, Path.is_file)
     section = "calibrate_classifier"
-    fit = params[section]
-    found += _sources((section, "source"), fit["source"])
-    for key in ("train_network", "audit_network"):
-        # A word is a network to fit, whatever lies here under that name.
-        if isinstance(fit[key], Mapping):
-            found += _named((section, key), fit[key], Path.is_dir)
+    fit = params.get(section, {})
+    found += _sources((section, "source"), fit.get("source"))
+    found += [place for place in models if place.place[0] == section]
     for key in ("train_weights", "audit_weights"):
-        found += _named((section, key), fit[key], Path.is_file)
-    return [*found, *_sources(("build_bank", "source"), params["build_bank"]["source"])]
+        found += _named((section, key), fit.get(key), Path.is_file)
+    bank = params.get("build_bank", {}).get("source")
+    return [*found, *_sources(("build_bank", "source"), bank)]
 
 
 def moved_places(
@@ -85,6 +100,11 @@ def moved_places(
                 value = {key: value}
             merge(overlay, value)
     return overlay
+
+
+def _is_model(path: Path) -> bool:
+    """A folder, or the one file that a face embedder may be."""
+    return path.is_dir() or (path.suffix == ".onnx" and path.is_file())
 
 
 def _named(place: Place, value: object, there: Callable[[Path], bool]) -> Iterator[Named]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from fairness_core.config.nearest import nearest
 from fairness_core.errors import ConfigError
 
 __all__ = ["RULES", "Policy", "Rule", "Waiver", "read_policy"]
@@ -25,25 +26,27 @@ class Rule:
     Attributes:
         upper: Whether its limits are upper ones.
         names: Levels of names that its limits are listed under: 0, 1 or 2.
+        share: Whether what it limits is in [0, 1].
     """
 
     upper: bool
     names: int
+    share: bool = False
 
 
 RULES = {
-    "bias": Rule(upper=True, names=1),
-    "joint_bias": Rule(upper=True, names=1),
-    "worst_prompt": Rule(upper=True, names=1),
-    "no_face_rate": Rule(upper=True, names=0),
+    "bias": Rule(upper=True, names=1, share=True),
+    "joint_bias": Rule(upper=True, names=1, share=True),
+    "worst_prompt": Rule(upper=True, names=1, share=True),
+    "no_face_rate": Rule(upper=True, names=0, share=True),
     "quality": Rule(upper=False, names=1),
     "named_kept": Rule(upper=False, names=0),
-    "stress": Rule(upper=True, names=2),
-    "sweeps": Rule(upper=True, names=1),
+    "stress": Rule(upper=True, names=2, share=True),
+    "sweeps": Rule(upper=True, names=1, share=True),
     "diversity": Rule(upper=False, names=1),
     "frechet": Rule(upper=True, names=1),
     "scenes": Rule(upper=False, names=1),
-    "scene_faces": Rule(upper=True, names=0),
+    "scene_faces": Rule(upper=True, names=0, share=True),
 }
 LEVELS = ("a limit", "one limit for each name", "limits by pack and name")
 
@@ -83,7 +86,8 @@ def read_policy(path: Path) -> Policy:
 
     Raises:
         ConfigError: Everything that is wrong: another version, unknown rules, limits that are no
-            numbers, waivers without a name, a reason, an end date or a rule that there is.
+            numbers or out of range, waivers without a name, a reason, an end date or a rule that
+            there is.
     """
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -93,11 +97,15 @@ def read_policy(path: Path) -> Policy:
         raise ConfigError(f"A policy says 'version: {VERSION}' and lists rules", given=path)
     problems = [f"unknown key '{key}'" for key in set(raw) - {"version", "rules", "waivers"}]
     limits = _limits(raw.get("rules") or {}, problems)
-    waivers = _waivers(raw.get("waivers") or [], limits, problems)
-    if not limits:
+    if not limits and not problems:
         problems.append("no rule")
+    waivers = _waivers(raw.get("waivers") or [], limits, problems)
     if problems:
-        raise ConfigError("The policy has problems: " + "; ".join(sorted(problems)), given=path)
+        raise ConfigError(
+            "The policy has problems: " + "; ".join(sorted(problems)),
+            given=path,
+            do="correct them, all are listed",
+        )
     return Policy(limits, waivers)
 
 
@@ -108,13 +116,15 @@ def _limits(rules: Any, problems: list[str]) -> dict[str, float]:
         return limits
     for rule, given in rules.items():
         if rule not in RULES:
-            problems.append(f"unknown rule '{rule}' (known are {', '.join(RULES)})")
+            problems.append(f"unknown rule '{rule}'{nearest(str(rule), RULES)}")
             continue
         for name, value in _flat(rule, given, RULES[rule].names):
             if isinstance(value, dict) or name.count(".") != RULES[rule].names:
                 problems.append(f"'{rule}' takes {LEVELS[RULES[rule].names]}")
             elif isinstance(value, bool) or not isinstance(value, int | float):
                 problems.append(f"the limit of '{name}' is no number: {value!r}")
+            elif RULES[rule].share and not 0 <= value <= 1:
+                problems.append(f"the limit of '{name}' must be in [0, 1]: {value!r}")
             else:
                 limits[name] = float(value)
     return limits
@@ -139,7 +149,7 @@ def _waivers(given: Any, limits: Mapping[str, float], problems: list[str]) -> tu
             )
         elif type(entry["until"]) is not date:
             problems.append(f"a waiver's end is a date such as 2027-01-31: {entry['until']!r}")
-        elif entry["rule"] not in limits or entry["rule"] in found:
+        elif str(entry["rule"]) not in limits or str(entry["rule"]) in found:
             problems.append(f"a waiver is of no rule, or the second of it: '{entry['rule']}'")
         else:
             words = {key: str(entry[key]) for key in ("rule", "name", "reason")}

@@ -94,7 +94,9 @@ def load_preset(
     try:
         return load(path, [preset.values, *overrides])
     except ConfigError as error:
-        raise ConfigError(f"With preset '{preset.name}': {error.what}") from error
+        raise ConfigError(
+            f"With preset '{preset.name}': {error.what}", given=error.given, do=error.do
+        ) from error
 
 
 def assignments(values: Mapping[str, Any]) -> list[str]:

@@ -34,7 +34,7 @@ from .methods import compare_all
 from .named import named_hits, named_prompts
 from .planted import named_confusion, planted_agreement, planted_difference
 from .scenes import scene_figures
-from .shards import Shard, merge_shards
+from .shards import Shard, check_images, merge_shards
 
 __all__ = [
     "IMAGE_NOISE",
@@ -52,6 +52,7 @@ __all__ = [
     "calibrate",
     "check_alike",
     "check_audit",
+    "check_images",
     "classifier_report",
     "compare",
     "compare_all",

@@ -17,12 +17,13 @@ from fairness_core.evaluation.assessment import measure_faces
 from fairness_core.evaluation.images import read_images
 from fairness_core.evaluation.work import is_complete, note_batch, open_work
 from fairness_core.faces import FaceDetector
-from fairness_core.runtime.artifacts import read_table, write_table
+from fairness_core.runtime.artifacts import read_csv, read_table, write_table
 from fairness_core.runtime.logs import get_logger, progress
 
 __all__ = ["list_images", "measure_folder"]
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
+SHOWN = 5  # ids that an error names
 MODEL, SPLIT = "audited", "audit"
 
 
@@ -40,7 +41,8 @@ def list_images(source: Path, prompts: pd.DataFrame | None) -> tuple[Path, pd.Da
         model, split, file, prompt by prompt.
 
     Raises:
-        ArtifactError: No image, a prompt that the list does not have, or a file named twice.
+        ArtifactError: No image, a prompt that the list does not have, a file named twice, a table
+            that cannot be read, or a blank cell in it.
     """
     if source.is_dir() and (source / "images.parquet").is_file():
         source = source / "images.parquet"
@@ -60,13 +62,14 @@ def list_images(source: Path, prompts: pd.DataFrame | None) -> tuple[Path, pd.Da
             given=source,
             do="put each prompt's images into a folder named like the prompt's id",
         )
-    known = rows if prompts is None else prompts
-    unknown = sorted(set(rows["prompt_id"]) - set(known["prompt_id"]))
+    ids = (rows if prompts is None else prompts)["prompt_id"].tolist()
+    unknown = sorted(set(rows["prompt_id"]) - set(ids))
     if unknown:
         raise ArtifactError(
             "Images belong to prompts that the list does not have",
-            given=unknown[:5],
-            do="add them to the prompt list, or name the folders like its ids",
+            given=", ".join(unknown[:SHOWN]),
+            do="add them to the prompt list, or name the folders like its ids: "
+            + ", ".join([*ids[:SHOWN], *(["..."] if len(ids) > SHOWN else [])]),
         )
     twice = rows.loc[rows["file"].duplicated(), "file"].unique().tolist()
     if twice:
@@ -88,19 +91,28 @@ def _walk(folder: Path) -> pd.DataFrame:
 
 
 def _table(path: Path, prompts: pd.DataFrame | None) -> pd.DataFrame:
-    table = pd.read_csv(path, dtype=str) if path.suffix == ".csv" else read_table(path)
+    csv = path.suffix == ".csv"
+    table = read_csv(path, "The table of images") if csv else read_table(path)
     if "file" not in table.columns or not {"prompt_id", "prompt"} & set(table.columns):
         raise ArtifactError(
             "A table of images needs the columns file and prompt_id or prompt",
             given=f"{path}: {', '.join(map(str, table.columns))}",
         )
-    if "prompt_id" in table.columns:
-        ids = table["prompt_id"].astype(str)
-    else:
-        ids = table["prompt"].astype(str).str.strip()
+    key = "prompt_id" if "prompt_id" in table.columns else "prompt"
+    cells = table[[key, "file"]].fillna("").astype(str)
+    for name in (key, "file"):
+        if blank := int((cells[name].str.strip() == "").sum()):
+            raise ArtifactError(
+                f"The table of images has {blank} rows with a blank {name}",
+                given=path,
+                do="say of each image which prompt it belongs to",
+            )
+    ids = cells[key]
+    if key == "prompt":
+        ids = ids.str.strip()
         if prompts is not None:
             ids = ids.map(prompts.set_index("prompt")["prompt_id"]).fillna(ids)
-    return pd.DataFrame({"prompt_id": ids, "file": table["file"].astype(str)})
+    return pd.DataFrame({"prompt_id": ids, "file": cells["file"]})
 
 
 def measure_folder(
@@ -177,9 +189,14 @@ def _by_size(
     for i, name in enumerate(rows["file"]):
         try:
             pixels = read_images(folder, [name])
-        except ArtifactError:
+        except ArtifactError as error:
             if damaged == "error":
-                raise
+                raise ArtifactError(
+                    error.what,
+                    given=error.given,
+                    do="restore it, or audit with --damaged count, which counts such images and "
+                    "leaves them out",
+                ) from error
             continue
         height, width = pixels.shape[-2:]
         groups.setdefault((height, width), []).append((i, pixels))

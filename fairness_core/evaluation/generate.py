@@ -24,7 +24,7 @@ from fairness_core.diffusion import (
 )
 from fairness_core.errors import ConfigError, PromptError
 from fairness_core.evaluation.images import to_bytes, write_png
-from fairness_core.evaluation.shards import SHARD, Shard, finish_images, image_kind
+from fairness_core.evaluation.shards import SHARD, Shard, check_images, finish_images, image_kind
 from fairness_core.evaluation.work import is_complete, note_batch, open_work
 from fairness_core.runtime.artifacts import MANIFEST, verify
 from fairness_core.runtime.logs import get_logger, progress
@@ -140,6 +140,7 @@ def generate_folder(
         Seconds spent on sampling and writing, over all attempts.
 
     Raises:
+        ArtifactError: The folder may not be replaced, see `check_images`.
         ConfigError: A batch size, step count or guidance out of range.
         PromptError: No rows, or a prompt too long for the model.
     """
@@ -147,6 +148,7 @@ def generate_folder(
         raise ConfigError("A batch needs at least one image", given=sampling.batch_size)
     if rows.empty:
         raise PromptError("The prompt list to generate images for is empty", do="plan some images")
+    check_images(out)
     full = _recipe(stack, rows, sampling, recipe)
     if shard is not None:
         full[SHARD] = [shard.number, shard.of]

@@ -11,6 +11,7 @@ import pandas as pd
 from fairness_core.attributes import AttributeSpace
 from fairness_core.errors import ArtifactError
 from fairness_core.metrics import Confusion
+from fairness_core.runtime.artifacts import read_csv
 
 __all__ = ["FACE", "confusion_of", "read_labels"]
 
@@ -30,12 +31,12 @@ def read_labels(path: Path, space: AttributeSpace) -> pd.DataFrame:
         The same, blanks as None.
 
     Raises:
-        ArtifactError: No such file, a missing column, a word that is no class, or a file that is
-            labelled twice.
+        ArtifactError: No such file, it cannot be read, a missing column, a word that is no class,
+            or a file that is labelled twice.
     """
     if not path.is_file():
         raise ArtifactError("There are no labels here", given=path, do="run evenhand label")
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table = read_csv(path, "The labels")
     missing = [name for name in ("file", FACE, *space.names) if name not in table.columns]
     if missing:
         raise ArtifactError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,11 @@ from fairness_core.runtime.artifacts import (
     write_manifest,
     write_table,
 )
+from fairness_core.runtime.outputs import check_output, check_work
 
-__all__ = ["Shard", "finish_images", "merge_shards"]
+__all__ = ["IMAGE_KINDS", "Shard", "check_images", "finish_images", "merge_shards"]
 
-KIND, SHARD_KIND = "images", "image-shard"
+IMAGE_KINDS = KIND, SHARD_KIND = "images", "image-shard"
 TABLE = "images.parquet"
 SHARD = "shard"  # in a recipe: [number, of]
 
@@ -72,6 +73,20 @@ def image_kind(recipe: Mapping[str, object]) -> str:
     return SHARD_KIND if SHARD in recipe else KIND
 
 
+def check_images(out: Path, reads: Iterable[Path | str | None] = ()) -> None:
+    """Refuse a folder of images, or of unfinished ones beside it, that may not be replaced.
+
+    Args:
+        out: As for `generate_folder`.
+        reads: See ``check_output``.
+
+    Raises:
+        ArtifactError: See ``check_output`` and ``check_work``.
+    """
+    check_output(out, IMAGE_KINDS, reads)
+    check_work(out.with_name(out.name + ".partial"))
+
+
 def finish_images(
     work: Path, out: Path, table: pd.DataFrame, recipe: Mapping[str, object], seconds: float
 ) -> None:
@@ -106,8 +121,10 @@ def merge_shards(shards: Sequence[Path], out: Path) -> int:
         How many images there are.
 
     Raises:
-        ArtifactError: A shard is missing, damaged, there twice, or of another recipe.
+        ArtifactError: A shard is missing, damaged, there twice, or of another recipe; or the folder
+            to write may not be replaced, see ``check_output``.
     """
+    check_output(out, IMAGE_KINDS, shards)
     found = [(folder, verify(folder, kind=SHARD_KIND)["extra"]) for folder in shards]
     recipe = _common_recipe(found)
     found.sort(key=lambda one: one[1]["recipe"][SHARD][0])

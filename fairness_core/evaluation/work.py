@@ -10,10 +10,10 @@ from pathlib import Path
 
 from fairness_core.runtime.artifacts import read_json, write_json
 from fairness_core.runtime.logs import get_logger
+from fairness_core.runtime.outputs import RECIPE, check_work
 
-__all__ = ["is_complete", "note_batch", "open_work"]
+__all__ = ["DONE", "RECIPE", "is_complete", "note_batch", "open_work"]
 
-RECIPE = "recipe.json"
 DONE = "batches.jsonl"
 
 
@@ -26,9 +26,13 @@ def open_work(work: Path, recipe: Mapping[str, object]) -> dict[int, float]:
 
     Returns:
         Seconds of each batch already done, by its number.
+
+    Raises:
+        ArtifactError: The folder holds what was not begun here.
     """
     if (work / RECIPE).is_file() and read_json(work / RECIPE) == json.loads(json.dumps(recipe)):
         return _read_done(work / DONE)
+    check_work(work)
     if work.exists():
         get_logger("evaluation").info("discarding unfinished work of other settings in %s", work)
         shutil.rmtree(work)

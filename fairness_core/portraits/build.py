@@ -17,9 +17,11 @@ from fairness_core.portraits.models import SHIPPED
 from fairness_core.runtime.artifacts import write_manifest
 from fairness_core.runtime.files import atomic_folder
 from fairness_core.runtime.logs import configure, get_logger
+from fairness_core.runtime.outputs import check_output
 
 __all__ = ["build"]
 
+KIND = "portraits-model"
 _logger = get_logger("portraits")
 
 
@@ -34,6 +36,7 @@ def build(destination: Path, *, only: Sequence[str] = SHIPPED, processes: int = 
         processes: Models trained at the same time.
 
     Raises:
+        ArtifactError: A folder may not be replaced, see ``check_output``.
         ConfigError: A name that is not a shipped model.
     """
     unknown = sorted(set(only) - set(SHIPPED))
@@ -41,6 +44,8 @@ def build(destination: Path, *, only: Sequence[str] = SHIPPED, processes: int = 
         raise ConfigError(
             f"There is no shipped model '{unknown[0]}'", do=f"choose among {', '.join(SHIPPED)}"
         )
+    for name in only:
+        check_output(destination / name, KIND)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as place:
         work = Path(place)
@@ -82,5 +87,5 @@ def _install(made: Path, place: Path, began: float) -> None:
             target = folder / source.relative_to(made)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(source.read_bytes())
-        write_manifest(folder, "portraits-model", name=place.name)
+        write_manifest(folder, KIND, name=place.name)
     _logger.info("%s is ready after %.0f s", place.name, time.monotonic() - began)

@@ -12,6 +12,7 @@ from fairness_core.prompts.catalog import read_catalog
 
 __all__ = ["check_list", "read_list"]
 
+LISTS = (".txt", ".csv", ".parquet")
 # Ids name folders.
 PROMPT_ID = re.compile(r"[\w][\w .+-]*")
 
@@ -31,6 +32,10 @@ def read_list(path: str | Path) -> pd.DataFrame:
             of them are named.
     """
     path = Path(path)
+    if path.suffix not in LISTS:
+        raise PromptError(
+            f"A prompt list is one of {', '.join(LISTS)}", given=path, do="convert it to one"
+        )
     if path.suffix != ".txt":
         return check_list(read_catalog(path), given=path)
     try:

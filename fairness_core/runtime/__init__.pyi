@@ -13,6 +13,7 @@ from .artifacts import (
 from .device import as_dtype, hardware, prepare
 from .distributed import World
 from .logs import configure, get_logger, progress
+from .outputs import check_output, check_work
 from .pipeline_run import begin_pipeline_run, end_pipeline_run
 from .seeds import generator, image_noise, noise, seed_for
 from .tracking import Tracker, open_run
@@ -24,6 +25,8 @@ __all__ = [
     "atomic_file",
     "atomic_folder",
     "begin_pipeline_run",
+    "check_output",
+    "check_work",
     "configure",
     "end_pipeline_run",
     "generator",

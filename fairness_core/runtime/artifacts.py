@@ -8,19 +8,23 @@ from typing import Any
 
 from fairness_core.errors import ArtifactError
 from fairness_core.runtime.files import (
+    MANIFEST,
     atomic_file,
     atomic_folder,
+    read_csv,
     read_json,
     read_table,
     recover,
     write_json,
     write_table,
 )
+from fairness_core.runtime.writers import run_again
 
 __all__ = [
     "MANIFEST",
     "atomic_file",
     "atomic_folder",
+    "read_csv",
     "read_json",
     "read_table",
     "recover",
@@ -30,8 +34,6 @@ __all__ = [
     "write_manifest",
     "write_table",
 ]
-
-MANIFEST = "manifest.json"
 
 
 def sha256_file(path: Path | str) -> str:
@@ -66,16 +68,16 @@ def write_manifest(folder: Path | str, kind: str, version: int = 1, **extra: Any
     return manifest
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def _read_manifest(folder: Path, kind: str | None) -> dict[str, Any]:
     if not folder.is_dir():
         raise ArtifactError(
-            "A step's folder does not exist", given=folder, do="run the step that writes it"
+            "A step's folder does not exist", given=folder, do=run_again(folder, kind, again=False)
         )
     if not (folder / MANIFEST).is_file():
         raise ArtifactError(
             f"A folder has no {MANIFEST}, so nothing says whether it is complete",
             given=folder,
-            do="run the step that writes it again",
+            do=run_again(folder, kind),
         )
     manifest = read_json(folder / MANIFEST)
     if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
@@ -99,7 +101,7 @@ def verify(folder: Path | str, kind: str | None = None, version: int = 1) -> dic
             file's content does: the error names it with both hashes.
     """
     folder = Path(folder)
-    manifest = _read_manifest(folder)
+    manifest = _read_manifest(folder, kind)
     if kind is not None and manifest.get("kind") != kind:
         raise ArtifactError(
             f"A folder is of kind '{manifest.get('kind')}' where '{kind}' is needed", given=folder
@@ -111,17 +113,22 @@ def verify(folder: Path | str, kind: str | None = None, version: int = 1) -> dic
             given=folder,
             do="write it again with this version of the program",
         )
+    again = run_again(folder, kind or manifest.get("kind"))
     for name, entry in manifest["files"].items():
         path = folder / name
         if not path.resolve().is_relative_to(folder.resolve()):
             raise ArtifactError("A manifest names a file outside its folder", given=path)
         if not path.is_file():
-            raise ArtifactError("A file is missing from a folder", given=path)
+            raise ArtifactError(
+                "A file is missing from a folder",
+                given=path,
+                do=run_again(folder, kind or manifest.get("kind")),
+            )
         found = sha256_file(path)
         if found != entry["sha256"]:
             raise ArtifactError(
                 f"A file is damaged: its SHA-256 is {found}, the manifest says {entry['sha256']}",
                 given=path,
-                do="restore it, or run the step that writes it again",
+                do=f"restore it, or {again}",
             )
     return manifest

@@ -16,17 +16,22 @@ from typing import Any
 import pandas as pd
 
 from fairness_core.errors import ArtifactError
+from fairness_core.runtime.writers import run_again
 
 __all__ = [
+    "MANIFEST",
     "atomic_file",
     "atomic_folder",
+    "read_csv",
     "read_json",
     "read_table",
     "recover",
+    "refuse_foreign",
     "write_json",
     "write_table",
 ]
 
+MANIFEST = "manifest.json"  # in every folder that a step writes
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
 
 
@@ -70,6 +75,23 @@ def recover(path: Path) -> None:
             left.unlink(missing_ok=True)
 
 
+def refuse_foreign(path: Path) -> None:
+    """Refuse to replace a folder that holds something and no manifest: no step wrote it.
+
+    Raises:
+        ArtifactError: It does, or the path is a file.
+    """
+    if path.exists() and not path.is_dir():
+        raise ArtifactError("A folder is to be written where a file is", given=path)
+    if path.is_dir() and not (path / MANIFEST).is_file() and any(path.iterdir()):
+        raise ArtifactError(
+            f"The folder to write is there and no step wrote it: it holds files and no {MANIFEST}, "
+            "and would be lost",
+            given=path,
+            do="name a folder that is not there yet, or move what is in it elsewhere",
+        )
+
+
 @contextmanager
 def atomic_folder(path: Path | str) -> Iterator[Path]:
     """Folder to fill, which replaces ``path`` as a whole when the block ends without an error.
@@ -79,11 +101,10 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
     ``atomic_folder`` of that path, before it yields, puts the old one back. One writer at a time.
 
     Raises:
-        ArtifactError: The path is a file.
+        ArtifactError: The path is a file, or a folder with something in it and no manifest.
     """
     path = Path(path)
-    if path.exists() and not path.is_dir():
-        raise ArtifactError("A folder is to be written where a file is", given=path)
+    refuse_foreign(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     recover(path)
     temporary = _temporary(path)
@@ -146,7 +167,7 @@ def _existing(path: Path | str) -> Path:
     path = Path(path)
     if not path.is_file():
         raise ArtifactError(
-            "A step's file does not exist", given=path, do="run the step that writes it"
+            "A step's file does not exist", given=path, do=run_again(path, again=False)
         )
     return path
 
@@ -162,8 +183,35 @@ def read_json(path: Path | str) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ArtifactError(
-            f"A JSON file is damaged: {error}", given=path, do="run the step that writes it again"
+            f"A JSON file is damaged: {error}", given=path, do=run_again(path)
         ) from error
+
+
+def read_csv(path: Path, what: str) -> pd.DataFrame:
+    """Read a table that somebody wrote by hand: every cell as text, blank where it is.
+
+    Args:
+        path: The file.
+        what: Names the table in the error.
+
+    Raises:
+        ArtifactError: No such file, or it is no table with a header row, in UTF-8, whose rows have
+            no more cells than it.
+    """
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        # With a cell too many in every row pandas takes the first column for names of rows.
+        problem = "" if isinstance(table.index, pd.RangeIndex) else "rows have too many cells"
+    except (ValueError, OSError) as error:
+        problem = f"{type(error).__name__}: {str(error).strip()}"
+    if problem:
+        raise ArtifactError(
+            f"{what} cannot be read ({problem})",
+            given=path,
+            do="write a table in UTF-8 with a header row, and as many cells in each row",
+        )
+    # Rows with too few cells end in nothing.
+    return table.fillna("")
 
 
 def write_table(frame: pd.DataFrame, path: Path | str) -> None:
@@ -190,10 +238,10 @@ def read_table(path: Path | str, columns: Sequence[str] | None = None) -> pd.Dat
             raise ArtifactError(
                 f"A table lacks {', '.join(missing)}; it has {', '.join(present)}",
                 given=path,
-                do="run the step that writes it again",
+                do=run_again(path),
             )
         return pd.read_parquet(path, columns=None if columns is None else list(columns))
     except (pa.ArrowException, OSError) as error:
         raise ArtifactError(
-            f"A table is damaged: {error}", given=path, do="run the step that writes it again"
+            f"A table is damaged: {error}", given=path, do=run_again(path)
         ) from error

@@ -147,8 +147,10 @@ def test_damaged_images_end_the_audit_or_are_counted(here, folder, tmp_path, cap
     broken = tmp_path / "set/test-0/001.png"
     broken.write_bytes(b"not a picture")
     write_png(np.full((40, 48, 3), 250, np.uint8), tmp_path / "set/test-1/large.png")
-    assert str(broken) in message(capsys, audit, *told(tmp_path, tmp_path / "o"))
+    said = message(capsys, audit, *told(tmp_path, tmp_path / "o"))
+    assert f"Given: {broken}. What to do: restore it, or audit with --damaged count" in said
     assert run(*told(tmp_path, tmp_path / "o", "--damaged", "count")) == 0
+    assert "unreadable: 1 images, in no other figure" in capsys.readouterr().err
     found = read_json(tmp_path / "o/audit.json")
     assert (found["unreadable"], found["images"]) == (1, 8)
 
@@ -160,8 +162,9 @@ def test_bad_input_is_one_message(here, folder, tmp_path, capsys):
     assert "prompt repeated: 'A bank nurse'" in said
     (tmp_path / "other.txt").write_text("a pilot\n")
     said = message(capsys, audit, *argv[:2], "--prompts", tmp_path / "other.txt", *argv[4:])
-    assert "prompts that the list does not have" in said
-    said = message(capsys, audit, *argv, "--classifier", tmp_path)
+    assert "prompts that the list does not have. Given: test-0, test-1." in said
+    assert "name the folders like its ids: prompt-000." in said
+    said = message(capsys, audit, *argv, "--classifier", folder)
     assert "no model.safetensors" in said
     said = message(capsys, audit, *argv, "--second", AUDIT)
     assert "cannot disagree" in said

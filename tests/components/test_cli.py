@@ -37,6 +37,22 @@ def test_check_says_that_parameters_are_sound(here):
         RUNNER.invoke(cli.app, ["check", "no-such-file.yaml"], catch_exceptions=False)
 
 
+def test_check_says_what_is_not_here_and_refuses_names_that_are_wrong(repository, tmp_path):
+    text = (repository / "params.yaml").read_text().replace("portraits:dino-audit", "org/dino")
+    params = tmp_path / "params.yaml"
+    params.write_text(text.replace("overrides: {}", "overrides: nope.csv"))
+    said = RUNNER.invoke(cli.app, ["check", str(params)], catch_exceptions=False)
+    assert said.exit_code == 0
+    assert said.output.splitlines()[1:] == [
+        "not here, so a run here would stop: models.audit_image_self: org/dino",
+        "not here, so a run here would stop: targets.overrides: nope.csv",
+    ]
+    wrong = text.replace("portraits:base ", "portraits:bse ")
+    params.write_text(wrong.replace("portraits:clip ", "org/clip@main "))
+    with pytest.raises(ConfigError, match=r"did you mean 'base'.*org/clip@main: .* needs a commit"):
+        RUNNER.invoke(cli.app, ["check", str(params)], catch_exceptions=False)
+
+
 def test_step_passes_options_on(here, tmp_path):
     result = RUNNER.invoke(
         cli.app,
@@ -88,6 +104,24 @@ def test_draw_writes_a_sheet(tmp_path):
         pixels = np.asarray(picture)
     assert (pixels[64:, 2 * 64 :] == 255).all()
     assert not (pixels[64:, : 2 * 64] == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("argv", "place"),
+    [
+        (["check", "."], "."),
+        (["portraits", "draw", "/proc/x/sheet.png", "--count", "1"], "/proc/x"),
+        (["step", "generate_prompts", "--out", "/proc/x/o"], "/proc"),
+    ],
+)
+def test_what_cannot_be_read_or_written_is_one_message(here, monkeypatch, capsys, argv, place):
+    monkeypatch.setattr(sys, "argv", ["evenhand", *argv])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert f"Given: {place}" in said
 
 
 def test_errors_are_one_message_and_what_is_not_needed_is_not_imported(tmp_path):

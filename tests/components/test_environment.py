@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from components import step
 from components.step import arguments, execute
 
 
@@ -20,6 +21,7 @@ def test_only_a_model_of_the_hub_permits_fetching(monkeypatch, base, offline):
         seen.append((params.models.base, os.environ.get("HF_HUB_OFFLINE")))
 
     monkeypatch.setattr(os, "environ", dict(os.environ))
+    monkeypatch.setattr(step, "check_places", lambda *_: None)
     assert execute(arguments("finetune", ""), ["--set", f"models.base={base}"], work) == 0
     assert seen == [(base, offline)]
 

@@ -11,7 +11,7 @@ import urllib.request
 import numpy as np
 import pytest
 
-from components.label.main import choose
+from components.label.main import choose, main
 from components.label.server import LabelServer
 from fairness_core.attributes import AttributeSpace
 from fairness_core.errors import ArtifactError
@@ -106,6 +106,21 @@ def test_the_order_does_not_follow_the_prompts_and_may_stop_early(folder):
     orders = {tuple(choose(folder / "set", folder / "prompts.csv", None, s)[1]) for s in range(5)}
     assert len(orders) > 1
     assert len(choose(folder / "set", None, 3, 0)[1]) == 3
+
+
+def test_ports_and_counts_that_cannot_be(folder, repository, capsys):
+    argv = ["--params", str(repository / "params.yaml"), "--images", str(folder / "set")]
+    argv += ["--out", str(folder / "labels.csv")]
+    for port in ("99999", "-1"):
+        assert main([*argv, "--port", port]) == 1
+        said = capsys.readouterr().err
+        assert said.startswith("error: The page cannot be served")
+        assert f"Given: {port}. What to do: choose another --port" in said
+    for count in ("0", "-3"):
+        with pytest.raises(SystemExit) as ended:
+            main([*argv, "--count", count])
+        assert ended.value.code == 2
+        assert f"argument --count: must be 1 or more; given {count}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,12 @@ from fairness_core.config.places import moved_places, named_places
 from tests.conftest import REPOSITORY
 
 OVERRIDES = {
-    "models": {"base": "models/sd", "detector": "org/pack@0123456", "image_self": "org/dino@01"},
+    "models": {
+        "base": "models/sd",
+        "face_embedder": "glint.onnx",
+        "detector": "org/pack@0123456",
+        "image_self": "org/dino@01",
+    },
     "generate_prompts": {"world": "own.csv"},
     "targets": {"overrides": "who.csv"},
     "calibrate_classifier": {
@@ -37,7 +42,7 @@ def fill(folder: Path) -> None:
     names = ("models/sd", "models/g", "data/celeba", "org/dino@01")
     for name in (*names, "base", "resnet", "portraits", "photos"):
         (folder / name).mkdir(parents=True)
-    for name in ("own.csv", "who.csv", "start.safetensors"):
+    for name in ("own.csv", "who.csv", "start.safetensors", "glint.onnx"):
         (folder / name).touch()
 
 
@@ -47,7 +52,11 @@ def test_everything_that_lies_here_is_named_otherwise(here):
     for section, entries in OVERRIDES.items():
         values[section] = {**values[section], **entries}
     assert moved_places(values, lambda path: None if path.is_absolute() else here / path) == {
-        "models": {"base": f"{here}/models/sd", "image_self": f"{here}/org/dino@01"},
+        "models": {
+            "base": f"{here}/models/sd",
+            "face_embedder": f"{here}/glint.onnx",
+            "image_self": f"{here}/org/dino@01",
+        },
         "targets": {"overrides": f"{here}/who.csv"},
         "generate_prompts": {"world": f"{here}/own.csv"},
         "calibrate_classifier": {
@@ -67,3 +76,15 @@ def test_words_are_no_places_whatever_lies_here(here):
     fill(here)
     assert named_places(plain()) == []
     assert named_places(plain("generate_prompts.world=photos", "models.base=org/sd@0123456")) == []
+
+
+def test_a_classifier_of_the_hub_is_no_folder(here):
+    values = plain()
+    values["calibrate_classifier"]["train_network"] = {"gender": f"org/faces@{'0' * 40}"}
+    assert named_places(values) == []
+
+
+def test_a_task_names_what_its_own_sections_do(here):
+    assert named_places({"run": {}}) == []
+    (found,) = named_places({"models": {"base": "nowhere", "detector_device": "auto"}})
+    assert (found.place, found.there) == (("models", "base"), False)

@@ -34,6 +34,11 @@ from fairness_core.errors import ConfigError
             "- {rule: bias.gender, name: a, reason: b, until: 2026-01-01}",
             "of no rule",
         ),
+        (
+            "version: 1\nrules: {no_face_rate: 0.1}\nwaivers:\n"
+            "- {rule: [a], name: a, reason: b, until: 2026-01-01}",
+            "of no rule",
+        ),
         ("a: [", "cannot be read"),
     ],
 )  # fmt: skip
@@ -41,6 +46,22 @@ def test_unsound_policies_are_refused(tmp_path, text, problem):
     (tmp_path / "policy.yaml").write_text(text)
     with pytest.raises(ConfigError, match=problem):
         read_policy(tmp_path / "policy.yaml")
+
+
+def test_all_problems_are_listed_at_once(tmp_path):
+    (tmp_path / "policy.yaml").write_text(
+        "version: 1\nrules: {biass: {gender: 0.1}, bias: {gender: 4}, no_face_rate: -0.1}\n"
+        "waivers: [{rule: bias.gender}]"
+    )
+    with pytest.raises(ConfigError) as caught:
+        read_policy(tmp_path / "policy.yaml")
+    for problem in (
+        "unknown rule 'biass'; did you mean 'bias'?",
+        "the limit of 'bias.gender' must be in [0, 1]: 4",
+        "the limit of 'no_face_rate' must be in [0, 1]: -0.1",
+        "a waiver needs name, reason, rule, until",
+    ):
+        assert problem in str(caught.value)
 
 
 def test_the_default_policy_is_sound(repository):

@@ -61,6 +61,11 @@ def test_problems_name_the_preset_and_the_key(tmp_path):
     assert "did you mean 'rank'" in str(caught.value)
     with pytest.raises(ConfigError, match="did you mean 'mine'"):
         find_preset(tmp_path, "mime")
+    (tmp_path / "mine.yaml").write_text("# mine\n")
+    with pytest.raises(ConfigError) as caught:
+        load_preset(REPOSITORY / "params.yaml", find_preset(tmp_path, "mine"), ["run.seed"])
+    assert str(caught.value).startswith("With preset 'mine': An override has the form")
+    assert "Given: run.seed. What to do: write for example" in str(caught.value)
     (tmp_path / "mine.yaml").write_text("finetune: {}\n")
     with pytest.raises(ConfigError, match="begins with a comment"):
         read_presets(tmp_path)

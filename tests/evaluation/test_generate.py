@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from fairness_core.diffusion import DiffusionStack
-from fairness_core.errors import ConfigError, PromptError
+from fairness_core.errors import ArtifactError, ConfigError, PromptError
 from fairness_core.evaluation import Sampling, generate, generate_folder, plan_images, read_images
 from fairness_core.runtime import read_json, read_table, seed_for, verify
 from tests.helpers.tiny_diffusion import make_tiny_pipeline
@@ -214,11 +214,14 @@ def test_work_of_another_recipe_is_not_mixed_in(stack, tmp_path, monkeypatch, ch
 
 def test_a_finished_folder_is_made_anew(stack, whole, tmp_path):
     shutil.copytree(whole, tmp_path / "out")
-    (tmp_path / "out" / "stray.txt").write_text("old")
     stack.calls.reset()
+    (tmp_path / "out" / "stray.txt").write_text("somebody's")
+    with pytest.raises(ArtifactError, match=r"no step put there.* Given: .*stray\.txt"):
+        generate_folder(stack, rows(), tmp_path / "out", SAMPLING, recipe={"w": "1"})
+    assert stack.calls.forwards == 0
+    (tmp_path / "out" / "stray.txt").unlink()
     generate_folder(stack, rows(), tmp_path / "out", SAMPLING, recipe={"w": "1"})
     assert stack.calls.forwards == 4 * 7
-    assert not (tmp_path / "out" / "stray.txt").exists()
 
 
 def test_impossible_requests_are_refused(stack, tmp_path):

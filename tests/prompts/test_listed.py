@@ -42,3 +42,5 @@ def test_what_is_wrong_is_named(tmp_path, text, problem):
 def test_a_list_that_is_not_there(tmp_path):
     with pytest.raises(PromptError, match="cannot be read"):
         read_list(tmp_path / "none.txt")
+    with pytest.raises(PromptError, match=r"one of \.txt, \.csv, \.parquet"):
+        read_list(tmp_path / "none.xlsx")

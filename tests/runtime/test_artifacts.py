@@ -3,10 +3,19 @@ from __future__ import annotations
 import hashlib
 import json
 
+import pandas as pd
 import pytest
 
 from fairness_core.errors import ArtifactError
-from fairness_core.runtime.artifacts import MANIFEST, sha256_file, verify, write_manifest
+from fairness_core.runtime.artifacts import (
+    MANIFEST,
+    read_json,
+    read_table,
+    sha256_file,
+    verify,
+    write_manifest,
+    write_table,
+)
 
 
 @pytest.fixture
@@ -76,3 +85,29 @@ def test_a_manifest_cannot_reach_outside(folder):
     (folder / MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(ArtifactError, match="outside its folder"):
         verify(folder)
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "step"),
+    [
+        ("artifacts/prompts", None, "generate_prompts"),
+        ("elsewhere", "baselines", "generate_baselines"),
+        ("/w/artifacts/images/aligned", None, "generate_images"),
+        ("artifacts/bundle", "adapter-bundle", "publish"),
+        ("artifacts/mine", None, None),
+    ],
+)
+def test_the_step_that_writes_what_is_missing_is_named(tmp_path, monkeypatch, path, kind, step):
+    monkeypatch.chdir(tmp_path)
+    told = f"run evenhand step {step}" if step else "run the step that writes it"
+    with pytest.raises(ArtifactError, match=f"What to do: {told}.$"):
+        verify(path, kind)
+
+
+def test_the_step_that_writes_what_is_damaged_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ArtifactError, match="What to do: run evenhand step evaluate_bias.$"):
+        read_json("metrics/evaluation.json")
+    write_table(pd.DataFrame({"a": [1]}), "artifacts/bank/bank.parquet")
+    with pytest.raises(ArtifactError, match="What to do: run evenhand step build_bank again.$"):
+        read_table("artifacts/bank/bank.parquet", ["b"])

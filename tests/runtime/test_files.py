@@ -22,6 +22,8 @@ from fairness_core.runtime.files import (
     write_table,
 )
 
+PARTS = ["1", "2", "manifest.json"]
+
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
@@ -38,12 +40,12 @@ def swapping(request, monkeypatch):
 def test_a_folder_is_replaced_as_a_whole(tmp_path, swapping):
     path = tmp_path / "deep" / "folder"
     with atomic_folder(path) as temporary:
-        (temporary / "old").write_text("1")
+        (temporary / "manifest.json").write_text("1")
         assert not path.exists()
     with atomic_folder(path) as temporary:
         (temporary / "sub").mkdir()
         (temporary / "sub" / "new").write_text("2")
-        assert names(path) == ["old"]
+        assert names(path) == ["manifest.json"]
     assert names(path) == ["sub"]
     assert (path / "sub" / "new").read_text() == "2"
     assert names(path.parent) == ["folder"]
@@ -52,10 +54,10 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path, swapping):
 def test_a_failing_block_changes_nothing(tmp_path, swapping):
     path = tmp_path / "folder"
     with atomic_folder(path) as temporary:
-        (temporary / "old").write_text("1")
+        (temporary / "manifest.json").write_text("1")
     with pytest.raises(FileExistsError, match="exists"), atomic_folder(path) as temporary:
         (temporary / "new").mkdir() or (temporary / "new").mkdir()
-    assert names(path) == ["old"]
+    assert names(path) == ["manifest.json"]
     assert names(tmp_path) == ["folder"]
 
 
@@ -65,11 +67,20 @@ def test_a_file_in_the_way_is_named(tmp_path):
         atomic_folder(tmp_path / "taken").__enter__()
 
 
+def test_a_folder_that_no_step_wrote_is_not_replaced(tmp_path):
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "thesis.txt").write_text("years of work")
+    with pytest.raises(ArtifactError, match=r"no step wrote it.* Given: .*taken"):
+        atomic_folder(tmp_path / "taken").__enter__()
+    assert names(tmp_path) == ["taken"]
+    assert names(tmp_path / "taken") == ["thesis.txt"]
+
+
 def _write_for_ever(path: Path, started) -> None:
     for turn in range(1_000_000):
         with atomic_folder(path) as temporary:
-            for part in range(3):
-                (temporary / str(part)).write_text(str(turn))
+            for part in PARTS:
+                (temporary / part).write_text(str(turn))
         started.set()
 
 
@@ -88,7 +99,7 @@ def test_a_writer_killed_at_any_moment_leaves_old_or_new(tmp_path, swapping, kil
         assert path.is_dir()
     recover(path)
     assert names(tmp_path) == ["folder"]
-    assert names(path) == ["0", "1", "2"]
+    assert names(path) == PARTS
     assert len({(path / name).read_text() for name in names(path)}) == 1
 
 

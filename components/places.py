@@ -1,0 +1,111 @@
+"""Whether what the parameters name is here: models, and files and folders of one's own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fairness_core.config.nearest import nearest
+from fairness_core.config.places import model_names, named_places
+from fairness_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fairness_core.config import Params
+
+__all__ = ["absent_places", "check_places", "wrong_models"]
+
+PINNED = re.compile(r"[^@]+@[0-9a-f]{40}")
+EMBEDDER = "models.face_embedder"
+DETECTORS = ("models.detector", "models.second_detector")
+AUDITS = ("models.audit_image_text", "models.audit_image_self")
+# What each step opens of what the parameters name; report, gate and label open nothing.
+OPENS: Mapping[str, tuple[str, ...]] = {
+    "generate_prompts": ("generate_prompts.world", "targets.overrides"),
+    "calibrate_classifier": ("calibrate_classifier",),
+    "build_bank": ("build_bank.source", *DETECTORS, EMBEDDER),
+    "finetune": (
+        "models.base",
+        *DETECTORS,
+        "models.image_text",
+        "models.image_self",
+        EMBEDDER,
+    ),
+    "originals": ("models.base",),
+    "publish": ("models.base", "targets.overrides"),
+    "generate_images": ("models.base",),
+    "generate_baselines": ("models.base", *DETECTORS),
+    "evaluate_bias": (*DETECTORS, *AUDITS),
+    "audit": (*DETECTORS, "targets.overrides"),
+    "sweep": ("models.base", *DETECTORS, *AUDITS),
+    "check_portraits": ("models.base", *DETECTORS, *AUDITS),
+}
+
+
+def wrong_models(params: Params) -> list[str]:
+    """Names of models that are wrong on every machine: none that ships, or no commit of the hub.
+
+    Args:
+        params: A run's, or a part of them.
+    """
+    from fairness_core.portraits.models import PREFIX, SHIPPED, WEIGHTS
+    from fairness_core.runtime.hub import is_hub_id
+
+    found = []
+    for place, name in model_names(_plain(params)):
+        problem = ""
+        if name.startswith(PREFIX):
+            model, _, inside = name.removeprefix(PREFIX).partition("/")
+            if model not in SHIPPED:
+                problem = f"no model of that name ships{nearest(model, SHIPPED)}"
+            elif not (WEIGHTS / model / inside).exists():
+                problem = f"{PREFIX}{model} has no '{inside}'"
+        elif not Path(name).is_dir() and is_hub_id(name) and not PINNED.fullmatch(name):
+            problem = "a model of the hub needs a commit, 40 hexadecimal digits, after the @"
+        if problem:
+            found.append(f"{'.'.join(map(str, place))}: {name}: {problem}")
+    return found
+
+
+def absent_places(params: Params, step: str | None = None) -> list[str]:
+    """Files and folders of one's own that the parameters name and that are not here.
+
+    Args:
+        params: A run's, or a part of them.
+        step: What it opens counts; None: what all of them do.
+    """
+    opened = () if step is None else OPENS.get(step, ())
+    if step == "finetune" and params.finetune.lambda_face == 0:
+        opened = tuple(key for key in opened if key != EMBEDDER)
+    return [
+        f"{key}: {named.path}"
+        for named in named_places(_plain(params))
+        if not named.there
+        for key in [".".join(map(str, named.place))]
+        if step is None or any(f"{key}.".startswith(f"{one}.") for one in opened)
+    ]
+
+
+def check_places(params: Params, step: str) -> None:
+    """Refuse parameters that name a model wrongly, or what is not here and the step opens.
+
+    Raises:
+        ConfigError: All of them.
+    """
+    if wrong := wrong_models(params):
+        raise ConfigError(
+            "Models are named that there cannot be",
+            given="; ".join(wrong),
+            do="give a local folder, portraits:NAME, or ORG/NAME@COMMIT of the hub",
+        )
+    if absent := absent_places(params, step):
+        raise ConfigError(
+            "Files or folders that the parameters name are not here",
+            given="; ".join(absent),
+            do="put them there, or name others in the parameter file or by --set",
+        )
+
+
+def _plain(params: Params) -> dict[str, Any]:
+    return {name: params.section(name) for name in params.model_fields_set}
