@@ -98,7 +98,7 @@ def test_a_bank_made_with_a_pack_s_embedder(params, tmp_path):
     [
         ("build_bank.source=photos", "no such source of faces.*photos"),
         ("attributes.gender.classes=[male, female]", "do not have attribute 'gender'"),
-        ("models.face_embedder=portraits:faces/none", "model folder does not exist"),
+        ("models.face_embedder=portraits:faces/none", "portraits:faces has no .none."),
         ("models.face_embedder=portraits:dino", "not a face embedder"),
     ],
 )
