@@ -116,14 +116,14 @@ def test_ready_classifiers_are_measured_and_joined(sets, tmp_path, repository):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"source": "fairface:nowhere"}, "There is no folder of FairFace"),
+        ({"source": "fairface:nowhere"}, "not here. Given: calibrate_classifier.source: nowhere"),
         ({"source": "lfw:x"}, "'portraits', fairface:FOLDER, celeba:FOLDER or a mapping"),
         ({"source": {"gender": "celeba:x"}}, "has nothing for age"),
-        ({"train_network": {"gender": "nowhere", "age": "nowhere"}}, "folder does not exist"),
+        ({"train_network": {"gender": "nowhere", "age": "nowhere"}}, "train_network.age: nowhere"),
         ({"train_network": "vgg"}, "one of resnet, mobilenet, mobilenet_v3_large, resnet50"),
         ({"train_network": {"gender": "g", "age": "g"}, "audit_network": {"gender": "g",
           "age": "h"}}, "must not have a classifier that training has; given g"),
-        ({"train_weights": "weights.pth"}, "no safetensors file"),
+        ({"train_weights": __file__}, "no safetensors file"),
         ({"merges": {"agee": {}}}, "did you mean 'age'"),
     ],
 )  # fmt: skip
