@@ -177,6 +177,20 @@ def test_several_gpus_in_one_pod():
     }
 
 
+@pytest.mark.parametrize("place", ["/tmp/x", "nope", "s3:/b/c", "s3://b", "gs:///b", "file:///x"])
+def test_checkpoints_are_kept_in_an_object_store_or_refused_at_once(place):
+    with pytest.raises(ConfigError, match=f"Given: {place}. What to do: write s3://BUCKET/FOLDER"):
+        Placement("gpu", IMAGES, Cluster(checkpoints=place))
+    Placement("gpu", IMAGES, Cluster(checkpoints="gs://bucket/a/b"))
+
+
+def test_gpus_cannot_be_chosen_where_there_are_none():
+    for chosen in ({"gpu_type": "a100"}, {"capacity": "spot"}):
+        with pytest.raises(ConfigError, match="cpu has no GPU nodes.*--gpu-type and --capacity"):
+            Placement("cpu", IMAGES, Cluster(**chosen))
+        Placement("gpu", IMAGES, Cluster(**chosen))
+
+
 def test_several_nodes_are_followed_from_a_small_pod():
     follower, placed, sampling = executors(Placement("gpu", IMAGES, gpus=8, nodes=2))
     assert follower["image"] == IMAGES.cpu
