@@ -184,8 +184,8 @@ def plan_audit(
     floor = fair_floor(np.array([plan.images]), space.cell_target)
     typer.echo(
         f"For \u00b1{half_width:g} on {group_name(attribute)} at {prompts} prompts you need "
-        f"{plan.images} images each, {plan.total} in all (\u00b1{plan.half_width:.3f}); "
-        f"a fair sampler would score {floor:.3f} on as many."
+        f"{plan.images} images each, {plan.total} in all (\u00b1{plan.half_width:.3g}); "
+        f"a fair sampler would score {floor:.3g} on as many."
     )
 
 
