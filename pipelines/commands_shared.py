@@ -48,11 +48,13 @@ def arguments_of(
     inputs: list[str] | None,
     policy: Path,
     preset: Preset | None = None,
+    *,
+    here: bool = False,
 ) -> tuple[dict[str, str], str, bool]:
     """Arguments of the pipeline, the run's name, and whether it is tracked."""
     from fairness_core.config import load, load_preset
     from pipelines.compile import arguments, given_inputs, given_policy
 
-    given = given_inputs(pipeline, inputs or []) | given_policy(policy)
+    given = given_inputs(pipeline, inputs or [], here=here) | given_policy(policy)
     checked = load_preset(params, preset, values or ()) if preset else load(params, values or ())
     return arguments(pipeline, checked) | given, checked.run.name, checked.run.tracking

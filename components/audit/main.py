@@ -66,7 +66,7 @@ def run(
 
     Raises:
         ArtifactError: Images or labels are missing, damaged or of other prompts.
-        ConfigError: Not exactly one of model and images.
+        ConfigError: Not exactly one of model and images, or a bundle with images.
         FaceError: No image shows a face.
         ModelError: A classifier is the one that was trained against, or both are the same.
         PromptError: The prompt list is empty, or names a prompt twice.
@@ -80,6 +80,12 @@ def run(
 
     if (subject.model is None) == (subject.images is None):
         raise ConfigError("An audit needs a model or images, and not both", do="give one of them")
+    if subject.images is not None and subject.bundle is not None:
+        raise ConfigError(
+            "A bundle is laid over a model, and images are audited as they are",
+            given=subject.bundle,
+            do="leave out --bundle, or give --model instead of --images",
+        )
     with open_step(STEP, settings, {"prompts": subject.prompts, "bootstrap": bootstrap}) as step:
         space = AttributeSpace.from_mapping(attributes, targets["joint"])
         own = targets["overrides"]

@@ -11,6 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from components import cli
+from components.audit.main import main as audit
 from fairness_core.errors import ConfigError
 
 RUNNER = CliRunner()
@@ -22,6 +23,12 @@ def test_table_prints_bias_before_and_after(here):
     assert "gender bias" in result.output
     assert str(here / "artifacts/report/report.html") in result.output
     assert "Tracking: off" in result.output
+
+
+def test_a_bundle_is_not_laid_over_images(repository, capsys):
+    words = ["--images", "i", "--bundle", "b", "--prompts", "p.txt"]
+    assert audit([*words, "--params", str(repository / "params.yaml")]) == 1
+    assert "give --model instead of --images" in capsys.readouterr().err
 
 
 def test_a_tracking_server_is_named_without_its_credentials(here, monkeypatch):
