@@ -11,7 +11,7 @@ import typer
 
 from components import planning, sweeps
 from components.portraits import app as portraits
-from fairness_core.errors import ConfigError, EvenhandError
+from fairness_core.errors import ArtifactError, ConfigError, EvenhandError
 from fairness_core.groups import group_name
 
 if TYPE_CHECKING:
@@ -61,6 +61,12 @@ def table(
     from fairness_core.runtime import read_json
 
     evaluation = read_json(metrics)
+    if not isinstance(evaluation, dict):
+        raise ArtifactError(
+            "This is no evaluation",
+            given=metrics,
+            do="name evaluation.json, which evaluate_bias writes",
+        )
     console = Console()
     if console.is_terminal:
         console.print(before_after_table(evaluation))
