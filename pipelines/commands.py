@@ -63,10 +63,12 @@ def compile_(
 ) -> None:
     """Write a pipeline as Kubeflow takes it, checked; with these parameters as its defaults."""
     from pipelines.compile import compile_pipeline
+    from pipelines.provenance import check_images
 
     defaults = {} if bare else arguments_of(pipeline, params, values, inputs, policy)[0]
     where = Where(queue, gpu_type, gpu_label, capacity, gpus, nodes, checkpoints)
     placement = placement_of(profile, image_cpu, image_gpu, where)
+    check_images(placement.images, unpinned=allow_unpinned)
     compile_pipeline(
         pipeline, out, placement, shards=shards, defaults=defaults, unpinned=allow_unpinned
     )
