@@ -88,7 +88,11 @@ def read_policy(path: Path) -> Policy:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"The policy cannot be read: {error}", given=path) from error
+        raise ConfigError(
+            f"The policy cannot be read: {' '.join(str(error).split())}",
+            given=path,
+            do="name one by --policy; a checkout has policy.yaml",
+        ) from error
     if not isinstance(raw, dict) or raw.get("version") != VERSION:
         raise ConfigError(f"A policy says 'version: {VERSION}' and lists rules", given=path)
     problems = [f"unknown key '{key}'" for key in set(raw) - {"version", "rules", "waivers"}]

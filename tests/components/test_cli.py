@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from components import cli
 from components.audit.main import main as audit
-from fairness_core.errors import ConfigError
+from fairness_core.config import read_policy
+from fairness_core.errors import ArtifactError, ConfigError
 
 RUNNER = CliRunner()
 
@@ -23,6 +24,14 @@ def test_table_prints_bias_before_and_after(here):
     assert "gender bias" in result.output
     assert str(here / "artifacts/report/report.html") in result.output
     assert "Tracking: off" in result.output
+
+
+def test_a_table_of_something_else_is_refused(tmp_path):
+    (tmp_path / "list.json").write_text("[]")
+    with pytest.raises(ArtifactError, match="no evaluation.*What to do: name evaluation.json"):
+        RUNNER.invoke(
+            cli.app, ["table", "--metrics", str(tmp_path / "list.json")], catch_exceptions=False
+        )
 
 
 def test_a_bundle_is_not_laid_over_images(repository, capsys):
@@ -69,6 +78,30 @@ def test_presets_are_listed_and_run_shows_one_experiment(repository, monkeypatch
         ConfigError, match="(?s)With preset 'portraits-race'.*run.seed: must be >= 0"
     ):
         RUNNER.invoke(cli.app, [*command, "--set", "run.seed=-1"], catch_exceptions=False)
+
+
+def test_presets_lists_the_sound_ones_beside_a_broken_one(tmp_path):
+    (tmp_path / "good.yaml").write_text("# what is good\nrun: {name: good}\n")
+    (tmp_path / "broken.yaml").write_text("no comment: 1\n")
+    found = RUNNER.invoke(cli.app, ["presets", "--folder", str(tmp_path)], catch_exceptions=False)
+    assert found.exit_code == 1
+    assert found.stdout == "good  what is good\n"
+    assert "error: A preset begins with a comment" in found.stderr
+    assert "broken.yaml. What to do: correct the file" in found.stderr
+
+
+def test_messages_say_what_to_do(tmp_path):
+    nothing = str(tmp_path / "no.yaml")
+    for words, do in (
+        (["check", nothing], "name one by --params"),
+        (["lint", nothing], "name a file that evenhand compile has written"),
+        (["experiments", "--presets", "a", "--out", nothing, "--seeds", "a"], "write for example"),
+        (["plan-audit", "--half-width", "2", "--prompts", "1", "--attribute", "gender"], "0.03"),
+    ):
+        with pytest.raises(ConfigError, match=f"What to do: .*{do}"):
+            RUNNER.invoke(cli.app, words, catch_exceptions=False)
+    with pytest.raises(ConfigError, match="What to do: name one by --policy"):
+        read_policy(tmp_path / "no.yaml")
 
 
 def test_run_without_preset_and_with_the_other_runners_options(repository, monkeypatch):
