@@ -55,6 +55,7 @@ def arguments_of(
     from fairness_core.config import load, load_preset
     from pipelines.compile import arguments, given_inputs, given_policy
 
-    given = given_inputs(pipeline, inputs or [], here=here) | given_policy(policy)
+    given = given_inputs(pipeline, inputs or [], here=here)
     checked = load_preset(params, preset, values or ()) if preset else load(params, values or ())
+    given |= given_policy(policy, checked.attribute_space.names)
     return arguments(pipeline, checked) | given, checked.run.name, checked.run.tracking

@@ -83,15 +83,19 @@ def given_inputs(name: str, inputs: Sequence[str], *, here: bool = False) -> dic
     return {f"{one}_uri": found[one] for one in wanted}
 
 
-def given_policy(policy: Path) -> dict[str, str]:
+def given_policy(policy: Path, attributes: Sequence[str] = ()) -> dict[str, str]:
     """The gate's policy as a parameter, since pods do not see the file.
 
     Its text to the last byte, as JSON: kfp writes defaults into comments, which end with a line.
 
+    Args:
+        policy: The file.
+        attributes: The run's, which the policy's rules are about; empty: not looked at.
+
     Raises:
         ConfigError: The policy cannot be read or is unsound.
     """
-    read_policy(policy)
+    read_policy(policy, attributes)
     return {"policy": json.dumps(policy.read_text(encoding="utf-8"))}
 
 

@@ -43,5 +43,23 @@ def test_unsound_policies_are_refused(tmp_path, text, problem):
         read_policy(tmp_path / "policy.yaml")
 
 
+def test_every_problem_is_listed_at_once(tmp_path):
+    (tmp_path / "policy.yaml").write_text(
+        "version: 1\nrules: {biass: {gender: 0.1}, bias: {gendr: 0.1, gender: 4},"
+        " joint_bias: {age: 0.2, gender_x_age: 0.2}}\n"
+        "waivers: [{rule: bias.race, until: soon, gender: 4}]\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        read_policy(tmp_path / "policy.yaml", ["gender", "age"])
+    said = str(caught.value)
+    for problem in (
+        "unknown rule 'biass'", "nothing measures 'gendr' of 'bias' (measured are gender, age, ",
+        "the limit of 'bias.gender' is in [0, 1], not 4", "a waiver needs name, reason too",
+        "a waiver has no gender", "not 'soon'", "a waiver is of no rule: 'bias.race'",
+    ):  # fmt: skip
+        assert problem in said
+    assert said.count(";") == 6
+
+
 def test_the_default_policy_is_sound(repository):
     assert read_policy(repository / "policy.yaml").waivers == ()
