@@ -93,7 +93,7 @@ def experiments(
 
 def results(
     runs: Annotated[list[Path], typer.Argument(help="Runs, or folders of runs.")],
-    out: Annotated[Path, typer.Option(help="Markdown file to write.")] = Path("docs/results.md"),
+    out: Annotated[Path, typer.Option(help="Markdown file to write.")],
     keep: Annotated[
         Path | None, typer.Option(help="Copy what the page is made of here, to add runs to later.")
     ] = None,
