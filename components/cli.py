@@ -83,20 +83,24 @@ def _tracking() -> str:
     from urllib.parse import urlsplit
 
     if uri := os.environ.get("MLFLOW_TRACKING_URI"):
-        parts = urlsplit(uri)
-        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        netloc = urlsplit(uri).netloc
+        # Put together anew, an address without a host would lose slashes.
+        return uri.replace(f"//{netloc}", f"//{netloc.rpartition('@')[2]}", 1) if netloc else uri
     store = Path("mlflow.db").resolve()
     if not store.is_file():
         return "off"
     return f"{store} (mlflow ui --backend-store-uri sqlite:///mlflow.db)"
 
 
-@app.command(context_settings=PASSED_ON)
+@app.command(context_settings=PASSED_ON, add_help_option=False)
 def step(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help=", ".join(STEPS))],
 ) -> None:
-    """Run one step; what follows its name are the step's own options (``--help`` after --)."""
+    """Run one step; what follows its name are the step's own options, ``--help`` too."""
+    if name == "--help":
+        typer.echo(context.get_help())
+        return
     if name not in STEPS:
         raise ConfigError(
             "There is no such step", given=name, do=f"choose among {', '.join(STEPS)}"

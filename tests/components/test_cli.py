@@ -47,6 +47,38 @@ def test_a_tracking_server_is_named_without_its_credentials(here, monkeypatch):
     assert "secret" not in output
 
 
+def test_a_tracking_file_is_named_as_it_was_given(monkeypatch):
+    for uri in ("sqlite:////tmp/ux/mlflow.db", "sqlite:///mlflow.db", "/srv/runs"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        assert cli._tracking() == uri
+
+
+@pytest.mark.parametrize(
+    ("words", "prog"),
+    [
+        (["audit"], "evenhand audit"),
+        (["sweep"], "evenhand sweep"),
+        (["label"], "evenhand label"),
+        (["originals"], "evenhand originals"),
+        (["step", "finetune"], "evenhand step finetune"),
+        (["step", "audit"], "evenhand audit"),
+    ],
+)
+def test_help_names_the_command_that_was_asked(words, prog, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.app([*words, "--help"], standalone_mode=False)
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"usage: {prog} [-h] [--params PARAMS]")
+    assert "--out" in said or words == ["originals"]
+
+
+def test_help_of_step_lists_the_steps():
+    found = RUNNER.invoke(cli.app, ["step", "--help"], catch_exceptions=False)
+    assert found.exit_code == 0
+    assert "check_portraits" in found.stdout
+
+
 def test_check_says_that_parameters_are_sound(here):
     assert "is sound" in RUNNER.invoke(cli.app, ["check"], catch_exceptions=False).output
     with pytest.raises(ConfigError, match="no-such-file"):
