@@ -11,6 +11,7 @@ import typer
 
 from components import planning, sweeps
 from components.portraits import app as portraits
+from fairness_core import __version__
 from fairness_core.errors import ArtifactError, ConfigError, EvenhandError
 from fairness_core.groups import group_name
 
@@ -43,6 +44,21 @@ app = typer.Typer(
     help="Align text-to-image diffusion models to a chosen distribution of perceived attributes.",
 )
 app.add_typer(portraits, name="portraits")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"evenhand {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()

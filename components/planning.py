@@ -133,14 +133,15 @@ def _passes(section: Finetune) -> int:
 
 
 def _gigabytes(text: str) -> float:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*G(?:i?B)?", text, re.IGNORECASE)
+    """GiB, however it is written: the GB of a GPU's name are GiB."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:G(?:i?B)?)?", text.strip(), re.IGNORECASE)
     if not found:
-        raise ConfigError("A GPU's memory is a number of GB", given=text, do="write 24GB")
+        raise ConfigError("A GPU's memory is a number of GiB", given=text, do="write 24 or 24GB")
     return float(found[1]) * GIB
 
 
 def show(
-    gpu: Annotated[str, typer.Option(help="Memory of the GPU, such as 24GB.")],
+    gpu: Annotated[str, typer.Option(help="Memory of the GPU in GiB, such as 24 or 24GB.")],
     preset: Annotated[str, typer.Option(help="Name in presets/ [default: none].")] = "",
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="SECTION.KEY=VALUE; may repeat.")

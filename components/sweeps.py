@@ -32,8 +32,8 @@ def presets(
     width = max((len(preset.name) for preset in found), default=0)
     for preset in found:
         typer.echo(f"{preset.name:{width}}  {preset.about}")
-    for error in broken:
-        typer.echo(f"error: {error}", err=True)
+    for problem in broken:
+        typer.echo(f"error: {problem}", err=True)
     if broken:
         raise typer.Exit(ConfigError.status)
 

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+import fairness_core
 from components import cli
 from components.audit.main import main as audit
 from fairness_core.config import read_policy
@@ -71,6 +72,12 @@ def test_help_names_the_command_that_was_asked(words, prog, capsys):
     said = capsys.readouterr().out
     assert said.startswith(f"usage: {prog} [-h] [--params PARAMS]")
     assert "--out" in said or words == ["originals"]
+
+
+def test_the_version_is_printed():
+    found = RUNNER.invoke(cli.app, ["--version"], catch_exceptions=False)
+    assert (found.exit_code, found.stdout) == (0, f"evenhand {fairness_core.__version__}\n")
+    assert "Align text-to-image diffusion models" in RUNNER.invoke(cli.app, ["--help"]).stdout
 
 
 def test_help_of_step_lists_the_steps():

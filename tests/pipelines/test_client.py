@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import socket
@@ -256,6 +257,15 @@ def test_the_command_traces_the_run_to_commit_data_and_images(fake, checkout):
     assert re.fullmatch(r"sha256:[0-9a-f]{64}", tags["data"])
     assert (tags["image.cpu"], tags["image.gpu"]) == (IMAGES.cpu, IMAGES.gpu)
     assert '"iterations": 40' in run["runtime_config"]["parameters"]["finetune_parameters"]
+
+
+def test_a_preset_is_laid_over_the_parameters(fake, checkout, repository):
+    presets = ["--preset", "portraits-race", "--folder", str(repository / "presets")]
+    submit(fake, *presets, "--set", "finetune.iterations=41")
+    (run,) = fake.stored["runs"]
+    assert [e["display_name"] for e in fake.stored["experiments"]] == ["portraits-race"]
+    told = json.loads(run["runtime_config"]["parameters"]["finetune_parameters"])
+    assert (told["finetune"]["align"], told["finetune"]["iterations"]) == (["race"], 41)
 
 
 def test_untraceable_runs_are_refused_unless_told(fake, checkout):
