@@ -36,8 +36,6 @@ __all__ = [
     "prepare_libraries",
 ]
 
-# Steps that are commands of their own.
-COMMANDS = ("audit", "label", "originals", "sweep")
 QUIET = {
     "DIFFUSERS_VERBOSITY": "error",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -156,7 +154,7 @@ def audit_instruments(
 def arguments(step: str, about: str | None) -> argparse.ArgumentParser:
     """A step's command line: ``--params`` and ``--set``; add the step's own paths to it."""
     parser = argparse.ArgumentParser(
-        prog=f"evenhand {step}" if step in COMMANDS else f"evenhand step {step}",
+        prog=f"evenhand step {step}",
         description=about,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

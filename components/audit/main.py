@@ -171,6 +171,7 @@ def _headline(figures: Mapping[str, Any]) -> dict[str, float]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the audit from the command line."""
     parser = arguments(STEP, __doc__)
+    parser.prog = "evenhand audit"
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--model", help="folder of a diffusers model, or ORG/NAME@COMMIT")
     what.add_argument("--images", type=Path, help="folder or table of images to audit")

@@ -93,6 +93,7 @@ def run(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run from the command line: ``evenhand originals``."""
     parser = arguments("originals", __doc__)
+    parser.prog = "evenhand originals"
     parser.add_argument("--prompts", type=Path, default=Path("artifacts/prompts"))
     parser.add_argument("--originals", type=Path, default=kept_originals(), help=f"see {ORIGINALS}")
     parser.add_argument("--shard", default="1/1", help="I/N: every N-th iteration from the I-th")
