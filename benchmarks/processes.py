@@ -29,7 +29,7 @@ def train(processes: int, folder: Path, artifacts: Path, changes: list[str]) -> 
     if processes > 1:
         start = [*RUN, str(processes), *start]
     words = [f"--{k}={artifacts / v}" for k, v in {"prompts": "prompts", "bank": "bank"}.items()]
-    words += [f"--classifiers={artifacts / 'classifiers'}", f"--output={folder / 'output'}"]
+    words += [f"--classifiers={artifacts / 'classifiers'}", f"--out={folder / 'output'}"]
     words += [f"--checkpoints={folder / 'checkpoints'}", f"--metrics={folder / 'metrics.json'}"]
     words += [word for change in changes for word in ("--set", change)]
     subprocess.run(

@@ -11,7 +11,8 @@ import typer
 
 from components import plan_command, sweeps
 from components.portraits import app as portraits
-from fairness_core.errors import ConfigError, EvenhandError, told
+from fairness_core import __version__
+from fairness_core.errors import ArtifactError, ConfigError, EvenhandError, told
 from fairness_core.groups import group_name
 
 if TYPE_CHECKING:
@@ -45,6 +46,21 @@ app = typer.Typer(
 app.add_typer(portraits, name="portraits")
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"evenhand {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
 @app.command()
 def table(
     metrics: Annotated[Path, typer.Option(help="Figures of evaluate_bias.")] = Path(
@@ -61,6 +77,12 @@ def table(
     from fairness_core.runtime import read_json
 
     evaluation = read_json(metrics)
+    if not isinstance(evaluation, dict):
+        raise ArtifactError(
+            "This is no evaluation",
+            given=metrics,
+            do="name evaluation.json, which evaluate_bias writes",
+        )
     console = Console()
     if console.is_terminal:
         console.print(before_after_table(evaluation))
@@ -77,20 +99,24 @@ def _tracking() -> str:
     from urllib.parse import urlsplit
 
     if uri := os.environ.get("MLFLOW_TRACKING_URI"):
-        parts = urlsplit(uri)
-        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        netloc = urlsplit(uri).netloc
+        # Put together anew, an address without a host would lose slashes.
+        return uri.replace(f"//{netloc}", f"//{netloc.rpartition('@')[2]}", 1) if netloc else uri
     store = Path("mlflow.db").resolve()
     if not store.is_file():
         return "off"
     return f"{store} (mlflow ui --backend-store-uri sqlite:///mlflow.db)"
 
 
-@app.command(context_settings=PASSED_ON)
+@app.command(context_settings=PASSED_ON, add_help_option=False)
 def step(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help=", ".join(STEPS))],
 ) -> None:
-    """Run one step; what follows its name are the step's own options (``--help`` after --)."""
+    """Run one step; what follows its name are the step's own options, ``--help`` too."""
+    if name == "--help":
+        typer.echo(context.get_help())
+        return
     if name not in STEPS:
         raise ConfigError(
             "There is no such step", given=name, do=f"choose among {', '.join(STEPS)}"
@@ -184,8 +210,8 @@ def plan_audit(
     floor = fair_floor(np.array([plan.images]), space.cell_target)
     typer.echo(
         f"For \u00b1{half_width:g} on {group_name(attribute)} at {prompts} prompts you need "
-        f"{plan.images} images each, {plan.total} in all (\u00b1{plan.half_width:.3f}); "
-        f"a fair sampler would score {floor:.3f} on as many."
+        f"{plan.images} images each, {plan.total} in all (\u00b1{plan.half_width:.3g}); "
+        f"a fair sampler would score {floor:.3g} on as many."
     )
 
 

@@ -21,12 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from components.children import call
 from components.run_folder import alone, run_folder
 from components.stages import PLACES, Stage
 from fairness_core.config import Preset, find_preset, load_preset, read_preset
+from fairness_core.config.source import parse
 from fairness_core.errors import ArtifactError, ConfigError, GateError
 from fairness_core.runtime.artifacts import read_json, sha256_file, write_json
 from fairness_core.runtime.logs import get_logger
@@ -80,8 +79,10 @@ def experiments(
         if not vary:
             found.append(Experiment(called, preset, tuple(overrides)))
         for entry in vary:
-            key, _, text = entry.partition("=")
-            values = yaml.safe_load(text)
+            key = entry.partition("=")[0]
+            values: Any = parse(entry)
+            for part in key.strip().split("."):
+                values = values[part]
             if not isinstance(values, list) or not values:
                 raise ConfigError(
                     "What is varied needs a list of values",

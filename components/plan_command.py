@@ -22,33 +22,38 @@ __all__ = ["gigabytes", "register"]
 
 
 def gigabytes(words: str) -> float:
-    """Bytes of a GPU's memory as cards are named: 24GB are 24 GiB.
+    """Bytes of a GPU's memory, however it is written: the GB of a card's name are GiB.
 
     Raises:
-        ConfigError: It is no number of GB.
+        ConfigError: It is no number of GiB.
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*G(?:i?B)?", words, re.IGNORECASE)
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:G(?:i?B)?)?", words.strip(), re.IGNORECASE)
     if not found:
-        raise ConfigError("A GPU's memory is a number of GB", given=words, do="write 24GB")
+        raise ConfigError("A GPU's memory is a number of GiB", given=words, do="write 24 or 24GB")
     return float(found[1]) * GIB
 
 
 def show(
-    gpu: Annotated[str, typer.Option(help="Memory of the GPU, such as 24GB.")],
+    gpu: Annotated[str, typer.Option(help="Memory of the GPU in GiB, such as 24 or 24GB.")],
     preset: Annotated[str, typer.Option(help="Name in presets/ [default: none].")] = "",
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="SECTION.KEY=VALUE; may repeat.")
     ] = None,
     tflops_float32: Annotated[
-        float, typer.Option(help=f"Dense TFLOP/s of float32; default: {CARD}'s, without TF32.")
+        float,
+        typer.Option(min=1e-3, help=f"Dense TFLOP/s of float32; default: {CARD}'s, without TF32."),
     ] = PEAK["float32"],
     tflops_bfloat16: Annotated[
-        float, typer.Option(help=f"Dense TFLOP/s of bfloat16; default: {CARD}'s.")
+        float, typer.Option(min=1e-3, help=f"Dense TFLOP/s of bfloat16; default: {CARD}'s.")
     ] = PEAK["bfloat16"],
-    utilisation: Annotated[float, typer.Option(help="Share of them reached.")] = 0.3,
-    price: Annotated[float, typer.Option(help="Per GPU hour.")] = 1.0,
-    watts: Annotated[float, typer.Option(help="GPU with its share of the machine.")] = 450.0,
-    carbon: Annotated[float, typer.Option(help="kg CO2e per kWh.")] = 0.4,
+    utilisation: Annotated[
+        float, typer.Option(min=1e-3, max=1.0, help="Share of them reached.")
+    ] = 0.3,
+    price: Annotated[float, typer.Option(min=0.0, help="Per GPU hour.")] = 1.0,
+    watts: Annotated[
+        float, typer.Option(min=0.0, help="GPU with its share of the machine.")
+    ] = 450.0,
+    carbon: Annotated[float, typer.Option(min=0.0, help="kg CO2e per kWh.")] = 0.4,
     params: Annotated[Path, typer.Option(help="Parameter file.")] = Path("params.yaml"),
     folder: Annotated[Path, typer.Option(help="Folder of presets.")] = Path("presets"),
 ) -> None:

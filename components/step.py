@@ -156,7 +156,7 @@ def audit_instruments(
 def arguments(step: str, about: str | None) -> argparse.ArgumentParser:
     """A step's command line: ``--params`` and ``--set``; add the step's own paths to it."""
     parser = argparse.ArgumentParser(
-        prog=f"python -m components.{step}.main",
+        prog=f"evenhand step {step}",
         description=about,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

@@ -20,12 +20,22 @@ def presets(
     folder: Annotated[Path, typer.Option(help="Folder of presets.")] = PRESETS,
 ) -> None:
     """List the presets, one line each."""
-    from fairness_core.config import read_presets
+    from fairness_core.config import read_preset
+    from fairness_core.config.presets import preset_files
 
-    found = read_presets(folder)
-    width = max(len(preset.name) for preset in found)
+    found, broken = [], []
+    for path in preset_files(folder):
+        try:
+            found.append(read_preset(path))
+        except ConfigError as error:
+            broken.append(error)
+    width = max((len(preset.name) for preset in found), default=0)
     for preset in found:
         typer.echo(f"{preset.name:{width}}  {preset.about}")
+    for problem in broken:
+        typer.echo(f"error: {problem}", err=True)
+    if broken:
+        raise typer.Exit(ConfigError.status)
 
 
 def experiments(
@@ -55,7 +65,9 @@ def experiments(
     from fairness_core.runtime import configure
 
     if not all(seed.strip().isdigit() for seed in seeds.split(",")):
-        raise ConfigError("Seeds are whole numbers with commas between", given=seeds)
+        raise ConfigError(
+            "Seeds are whole numbers with commas between", given=seeds, do="write for example 0,1,2"
+        )
     configure("experiments")
     stages = read_stages(pipeline)
     names = [preset.strip() for preset in presets.split(",")]
@@ -81,7 +93,7 @@ def experiments(
 
 def results(
     runs: Annotated[list[Path], typer.Argument(help="Runs, or folders of runs.")],
-    out: Annotated[Path, typer.Option(help="Markdown file to write.")] = Path("docs/results.md"),
+    out: Annotated[Path, typer.Option(help="Markdown file to write.")],
     keep: Annotated[
         Path | None, typer.Option(help="Copy what the page is made of here, to add runs to later.")
     ] = None,

@@ -4,10 +4,11 @@
 # thing that is not as it should be, and leaves what it made for you to look at.
 #
 # Before: Kubeflow Pipelines, Trainer and Kueue are installed, the secrets are made, and the values
-# of the overlay filled in (infra/README.md, steps 0 to 6). Needs kubectl, jq, curl and evenhand.
+# of the overlay filled in and committed (infra/README.md, steps 0 to 6). Needs git, kubectl, curl
+# and evenhand.
 #
-#   OVERLAY=kind|gke|eks EVENHAND_IMAGE_CPU=NAME@sha256:... [EVENHAND_IMAGE_GPU=...] \
-#   KF_PIPELINES_ENDPOINT=http://localhost:8888 infra/end_to_end.sh
+#   OVERLAY=kind|gke|eks EVENHAND_IMAGE_CPU=NAME@sha256:... KF_PIPELINES_ENDPOINT=http://... \
+#   EVENHAND_IMAGE_GPU=NAME@sha256:... infra/end_to_end.sh             # kind takes no GPU image
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -15,11 +16,23 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 : "${KF_PIPELINES_ENDPOINT:?address of Kubeflow Pipelines}"
 FOLDER=infra/kubernetes/overlays/$OVERLAY
 RUNS=evenhand PROFILE=gpu PLACE=(--namespace evenhand)
-if [[ $OVERLAY == kind ]]; then RUNS=kubeflow PROFILE=cpu PLACE=(); fi
+if [[ $OVERLAY == kind ]]; then RUNS=kubeflow PROFILE=cpu PLACE=()
+else : "${EVENHAND_IMAGE_GPU:?NAME@sha256:DIGEST of the GPU image, which $OVERLAY needs}"
+fi
 SMALL=(--set finetune.iterations=20 --set finetune.checkpoint_every=5 --set evaluate_bias.bootstrap=100)
 
 say() { printf '\n== %s\n' "$*"; }
 fail() { printf 'FAILED: %s\n' "$*" >&2; exit 1; }
+
+# All that can be known beforehand, before anything is applied.
+[[ -d $FOLDER ]] || fail "there is no overlay $OVERLAY: take kind, gke or eks"
+for tool in git kubectl curl evenhand; do
+  command -v "$tool" >/dev/null || fail "$tool is not installed"
+done
+changes=$(git status --porcelain)
+[[ -z $changes ]] || fail "changes are in no commit, and submit refuses them: commit them first
+$changes"
+
 state() { evenhand status "$1" "${PLACE[@]}" | sed -n '1s/.*: //p' || true; }
 
 start() { # further options of submit; prints the run's id

@@ -6,7 +6,6 @@ import secrets
 from collections.abc import Iterator
 from typing import Any
 
-from fairness_core.errors import ConfigError
 from pipelines.job import Job, Started, TaskState, config, lines, named, spec, task_state
 from pipelines.server import Endpoint, ServerError, Uncertain, connect, translated
 
@@ -65,22 +64,15 @@ class Cluster:
 
         Args:
             job: Its name is the schedule's, as it stands.
-            cron: Six fields: second minute hour day-of-month month day-of-week.
+            cron: See `pipelines.cron.check_cron`, which it has passed.
 
         Raises:
-            ConfigError: Not six fields.
             ServerError: Refused, not reached, or the name is taken.
             Uncertain: As `submit`.
         """
         from kfp_server_api import RecurringRunMode, V2beta1CronSchedule, V2beta1RecurringRun
         from kfp_server_api import V2beta1Trigger as Trigger
 
-        if len(cron.split()) != 6:
-            raise ConfigError(
-                "A schedule has six fields: second minute hour day month weekday",
-                given=cron,
-                do="write for example '0 0 3 * * 1': Mondays at 3:00",
-            )
         experiment = self._experiment(job.experiment)
         listing = self._client._recurring_run_api.recurring_run_service_list_recurring_runs
         if self._find(listing, "recurring_runs", job.name, experiment) is not None:

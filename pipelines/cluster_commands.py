@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.commands_shared import Where, arguments_of, placement_of
+from pipelines.commands_shared import Where, arguments_of, chosen_preset, placement_of
 from pipelines.options import (
     Account,
     Ca,
@@ -26,6 +26,8 @@ from pipelines.options import (
     Params,
     Pipeline,
     PolicyFile,
+    PresetFolder,
+    PresetName,
     Profile,
     Queue,
     Root,
@@ -38,6 +40,7 @@ from pipelines.options import (
 )
 
 if TYPE_CHECKING:
+    from fairness_core.config import Preset
     from pipelines.client import Cluster
     from pipelines.submission import Request
 
@@ -46,12 +49,12 @@ __all__ = ["COMMANDS"]
 
 def _request(
     pipeline: str, profile: str, cpu: str, gpu: str, shards: int, params: Path,
-    values: list[str] | None, inputs: list[str] | None, policy: Path, where: Where,
-    account: str, root: str, unpinned: bool, dirty: bool,
+    values: list[str] | None, preset: Preset | None, inputs: list[str] | None, policy: Path,
+    where: Where, account: str, root: str, unpinned: bool, dirty: bool,
 ) -> Request:  # fmt: skip
     from pipelines.submission import Request
 
-    given, name, tracking = arguments_of(pipeline, params, values, inputs, policy)
+    given, name, tracking = arguments_of(pipeline, params, values, inputs, policy, preset)
     placement = placement_of(profile, cpu, gpu, where)
     return Request(
         pipeline=pipeline, arguments=given, experiment=name, tracking=tracking,
@@ -77,6 +80,8 @@ def submit(
     shards: Shards = 4,
     params: Params = Path("params.yaml"),
     values: Values = None,
+    preset: PresetName = "",
+    folder: PresetFolder = Path("presets"),
     inputs: Inputs = None,
     policy: PolicyFile = Path("policy.yaml"),
     queue: Queue = "evenhand",
@@ -100,7 +105,8 @@ def submit(
     from pipelines.submission import submit as start
 
     request = _request(
-        pipeline, profile, image_cpu, image_gpu, shards, params, values, inputs, policy,
+        pipeline, profile, image_cpu, image_gpu, shards, params, values,
+        chosen_preset(folder, preset), inputs, policy,
         Where(queue, gpu_type, gpu_label, capacity, gpus, nodes, checkpoints),
         service_account, pipeline_root, allow_unpinned, allow_dirty,
     )  # fmt: skip
@@ -118,6 +124,8 @@ def schedule(
     shards: Shards = 4,
     params: Params = Path("params.yaml"),
     values: Values = None,
+    preset: PresetName = "",
+    folder: PresetFolder = Path("presets"),
     inputs: Inputs = None,
     policy: PolicyFile = Path("policy.yaml"),
     queue: Queue = "evenhand",
@@ -141,7 +149,8 @@ def schedule(
     from pipelines.submission import schedule as repeat
 
     request = _request(
-        pipeline, profile, image_cpu, image_gpu, shards, params, values, inputs, policy,
+        pipeline, profile, image_cpu, image_gpu, shards, params, values,
+        chosen_preset(folder, preset), inputs, policy,
         Where(queue, gpu_type, gpu_label, capacity, gpus, nodes, checkpoints),
         service_account, pipeline_root, allow_unpinned, allow_dirty,
     )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pipelines.cluster_commands import COMMANDS
-from pipelines.commands_shared import Where, arguments_of, placement_of
+from pipelines.commands_shared import Where, arguments_of, chosen_preset, placement_of
 from pipelines.options import (
     Capacity,
     Checkpoints,
@@ -22,6 +22,8 @@ from pipelines.options import (
     Params,
     Pipeline,
     PolicyFile,
+    PresetFolder,
+    PresetName,
     Profile,
     Queue,
     Shards,
@@ -49,6 +51,8 @@ def compile_(
     shards: Shards = 2,
     params: Params = Path("params.yaml"),
     values: Values = None,
+    preset: PresetName = "",
+    folder: PresetFolder = Path("presets"),
     inputs: Inputs = None,
     policy: PolicyFile = Path("policy.yaml"),
     queue: Queue = "evenhand",
@@ -63,10 +67,13 @@ def compile_(
 ) -> None:
     """Write a pipeline as Kubeflow takes it, checked; with these parameters as its defaults."""
     from pipelines.compile import compile_pipeline
+    from pipelines.provenance import check_images
 
-    defaults = {} if bare else arguments_of(pipeline, params, values, inputs, policy)[0]
+    chosen = chosen_preset(folder, preset)
+    defaults = {} if bare else arguments_of(pipeline, params, values, inputs, policy, chosen)[0]
     where = Where(queue, gpu_type, gpu_label, capacity, gpus, nodes, checkpoints)
     placement = placement_of(profile, image_cpu, image_gpu, where)
+    check_images(placement.images, unpinned=allow_unpinned)
     compile_pipeline(
         pipeline, out, placement, shards=shards, defaults=defaults, unpinned=allow_unpinned
     )

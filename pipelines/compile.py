@@ -20,6 +20,7 @@ __all__ = ["PIPELINES", "arguments", "compile_pipeline", "given_inputs", "given_
 PIPELINES = ("align-and-evaluate", "audit-only")
 SUFFIX = "_parameters"
 DEFAULT_SHARDS = 2
+REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s]+/\S+")
 
 
 def _module(name: str) -> Any:
@@ -48,18 +49,20 @@ def arguments(name: str, params: Params) -> dict[str, str]:
     return found
 
 
-def given_inputs(name: str, inputs: Sequence[str]) -> dict[str, str]:
+def given_inputs(name: str, inputs: Sequence[str], *, here: bool = False) -> dict[str, str]:
     """Artifacts of an earlier run that a pipeline starts from.
 
     Args:
         name: The pipeline.
         inputs: ``NAME=URI`` each.
+        here: The pipeline runs on this machine, where a folder will do.
 
     Returns:
         Parameter of the pipeline to URI.
 
     Raises:
-        ConfigError: Another form, one missing, or one that the pipeline does not take.
+        ConfigError: Another form, one missing, or one that the pipeline does not take; for a
+            cluster, what is no address that its pods could read.
     """
     found = dict(entry.partition("=")[::2] for entry in inputs)
     wanted: tuple[str, ...] = _module(name).INPUTS
@@ -70,18 +73,29 @@ def given_inputs(name: str, inputs: Sequence[str]) -> dict[str, str]:
             given=", ".join(inputs) or "none",
             do=f"give {needs}",
         )
+    lost = [f"{one}={uri}" for one, uri in found.items() if not REMOTE.fullmatch(uri)]
+    if lost and not here:
+        raise ConfigError(
+            "Pods cannot read these artifacts, which are in no object store",
+            given=", ".join(lost),
+            do="give the URIs that the earlier run's page shows, such as s3://BUCKET/FOLDER",
+        )
     return {f"{one}_uri": found[one] for one in wanted}
 
 
-def given_policy(policy: Path) -> dict[str, str]:
+def given_policy(policy: Path, attributes: Sequence[str] = ()) -> dict[str, str]:
     """The gate's policy as a parameter, since pods do not see the file.
 
     Its text to the last byte, as JSON: kfp writes defaults into comments, which end with a line.
 
+    Args:
+        policy: The file.
+        attributes: The run's, which the policy's rules are about; empty: not looked at.
+
     Raises:
         ConfigError: The policy cannot be read or is unsound.
     """
-    read_policy(policy)
+    read_policy(policy, attributes)
     return {"policy": json.dumps(policy.read_text(encoding="utf-8"))}
 
 

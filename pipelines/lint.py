@@ -37,7 +37,11 @@ def read_compiled(path: Path | str) -> list[Spec]:
         documents = [document for document in yaml.load_all(text, Loader=LOADER) if document]
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         brief = " ".join(str(error).split())
-        raise ConfigError(f"A compiled pipeline cannot be read: {brief}", given=path) from error
+        raise ConfigError(
+            f"A compiled pipeline cannot be read: {brief}",
+            given=path,
+            do="name a file that evenhand compile has written",
+        ) from error
     if not documents or not isinstance(documents[0], dict) or "root" not in documents[0]:
         raise ConfigError("A file is no compiled pipeline", given=path, do="run evenhand compile")
     return documents

@@ -25,6 +25,8 @@ __all__ = [
     "Params",
     "Pipeline",
     "PolicyFile",
+    "PresetFolder",
+    "PresetName",
     "Profile",
     "Queue",
     "Root",
@@ -46,6 +48,10 @@ ImageGpu = Annotated[
 ]
 Shards = Annotated[int, typer.Option(min=1, help="Tasks that sample each model's images.")]
 Params = Annotated[Path, typer.Option(help="Parameter file.")]
+PresetName = Annotated[
+    str, typer.Option("--preset", help="Name of a preset, see `evenhand presets` [default: none].")
+]
+PresetFolder = Annotated[Path, typer.Option("--folder", help="Folder of presets.")]
 Values = Annotated[
     list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="May repeat.")
 ]

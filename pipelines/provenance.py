@@ -12,7 +12,7 @@ from fairness_core.errors import ConfigError
 from pipelines.lint import PINNED
 from pipelines.resources import Images
 
-__all__ = ["provenance"]
+__all__ = ["check_images", "provenance"]
 
 REVISION = "EVENHAND_REVISION"
 
@@ -36,13 +36,7 @@ def provenance(folder: Path, images: Images, *, dirty: bool, unpinned: bool) -> 
     In an image, which holds no checkout, the commit is the one that the image was made of:
     ``EVENHAND_REVISION``.
     """
-    for role, image in (("cpu", images.cpu), ("gpu", images.gpu)):
-        if not unpinned and not PINNED.search(image):
-            raise ConfigError(
-                f"The {role} image is not named by its digest",
-                given=image or "nothing",
-                do=f"give --image-{role} NAME@sha256:DIGEST, or --allow-unpinned",
-            )
+    check_images(images, unpinned=unpinned)
     made_of = os.environ.get(REVISION, "")
     if re.fullmatch("[0-9a-f]{40}", made_of):
         return {"git": made_of, "image.cpu": images.cpu, "image.gpu": images.gpu}
@@ -60,6 +54,27 @@ def provenance(folder: Path, images: Images, *, dirty: bool, unpinned: bool) -> 
     if lock.is_file():
         tags["data"] = f"sha256:{hashlib.sha256(lock.read_bytes()).hexdigest()}"
     return tags | {"image.cpu": images.cpu, "image.gpu": images.gpu}
+
+
+def check_images(images: Images, *, unpinned: bool) -> None:
+    """Refuse images that are not named, or not by their digest.
+
+    Args:
+        images: Of the run.
+        unpinned: Take names without a digest.
+
+    Raises:
+        ConfigError: The message names the option and the variable that give the image.
+    """
+    for role, image in (("cpu", images.cpu), ("gpu", images.gpu)):
+        if not image or not (unpinned or PINNED.search(image)):
+            by = f"--image-{role} or EVENHAND_IMAGE_{role.upper()}"
+            raise ConfigError(
+                f"The {role} image is not named" + (" by its digest" if image else ""),
+                given=image or "nothing",
+                do=f"give NAME@sha256:DIGEST by {by}"
+                + (", or take it as it is by --allow-unpinned" if image else ""),
+            )
 
 
 def _git(folder: Path, *words: str) -> str:

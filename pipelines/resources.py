@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +12,7 @@ from kfp import kubernetes
 from fairness_core.errors import ConfigError
 from pipelines.places import CAPACITY, GPU, PART_OF, POOL, QUEUE, STEP, TRAINER, tolerations
 from pipelines.sizes import PROFILES, Resources
+from pipelines.surroundings import SECRET_KEYS, Cluster, Images
 
 __all__ = ["PROFILES", "Cluster", "Images", "Placement", "Resources", "lasting"]
 
@@ -38,52 +38,6 @@ def lasting(workspace: str) -> dict[str, str]:
         CHECKPOINTS: f"{workspace}/checkpoints",
         "EVENHAND_ORIGINALS": f"{workspace}/originals",
     }
-
-
-@dataclass(frozen=True)
-class Images:
-    """Image of the steps without a GPU, and of those with one, each NAME@sha256:DIGEST."""
-
-    cpu: str
-    gpu: str
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """Names of what infra/kubernetes sets up.
-
-    Attributes:
-        claim: PersistentVolumeClaim of the workspace, where checkpoints outlive a pod; empty: none.
-        secret: Secret with credentials of MLflow and of the object store.
-        queue: Kueue's local queue; empty: none.
-        gpu_type: Value of the label that names a node's GPU; empty: any.
-        gpu_label: That label. GPUs' own operator sets the default one on nodes that run; a pool
-            that starts from nothing is known by its provider's label alone.
-        capacity: ``spot`` or ``on-demand`` nodes for GPU steps; empty: either.
-        checkpoints: Folder in an object store (``s3://…``, ``gs://…``) that checkpoints are kept
-            in; empty: in the claim.
-        environment: Further variables of every task.
-    """
-
-    claim: str = "evenhand-workspace"
-    secret: str = "evenhand-credentials"
-    queue: str = "evenhand"
-    gpu_type: str = ""
-    gpu_label: str = "nvidia.com/gpu.product"
-    capacity: str = ""
-    checkpoints: str = ""
-    environment: Mapping[str, str] = field(default_factory=dict)
-
-
-# Keys of the Secret and the variables they become. MLflow's own, and those of any S3 client.
-SECRET_KEYS = {
-    "mlflow-tracking-uri": "MLFLOW_TRACKING_URI",
-    "mlflow-tracking-username": "MLFLOW_TRACKING_USERNAME",
-    "mlflow-tracking-password": "MLFLOW_TRACKING_PASSWORD",
-    "s3-endpoint-url": "MLFLOW_S3_ENDPOINT_URL",
-    "aws-access-key-id": "AWS_ACCESS_KEY_ID",
-    "aws-secret-access-key": "AWS_SECRET_ACCESS_KEY",
-}
 
 
 @dataclass(frozen=True)
@@ -120,9 +74,12 @@ class Placement:
             )
         if self.gpus and not PROFILES[self.profile][SHARED_STEP].gpus:
             raise ConfigError("This profile has no GPUs", given=self.profile, do="use profile gpu")
-        if self.cluster.capacity not in ("", "spot", "on-demand"):
+        kind = self.cluster.gpu_type or self.cluster.capacity
+        if kind and not PROFILES[self.profile][SHARED_STEP].gpus:
             raise ConfigError(
-                "Capacity is spot or on-demand", given=self.cluster.capacity, do="or leave it out"
+                f"Profile {self.profile} has no GPU nodes to choose among",
+                given=kind,
+                do="leave out --gpu-type and --capacity, or use profile gpu",
             )
         if self.nodes > 1 and not self.cluster.claim:
             raise ConfigError(

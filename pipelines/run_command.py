@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from pipelines.commands_shared import arguments_of
-from pipelines.options import Inputs, Params, Pipeline, PolicyFile, Shards, Values
+from pipelines.commands_shared import arguments_of, chosen_preset
+from pipelines.options import (
+    Inputs,
+    Params,
+    Pipeline,
+    PolicyFile,
+    PresetFolder,
+    PresetName,
+    Shards,
+    Values,
+)
 
 if TYPE_CHECKING:
     from fairness_core.config import Preset
@@ -35,16 +44,14 @@ KFP_ALONE = {
 
 def run(
     context: typer.Context,
-    preset: Annotated[
-        str, typer.Option(help="Name of a preset, see `evenhand presets` [default: none].")
-    ] = "",
+    preset: PresetName = "",
     runner: Annotated[
         Literal["dvc", "subprocess", "docker"],
         typer.Option(help="A DVC experiment, or kfp's own runners of the compiled pipeline."),
     ] = "dvc",
     values: Values = None,
     params: Params = Path("params.yaml"),
-    folder: Annotated[Path, typer.Option(help="Folder of presets.")] = Path("presets"),
+    folder: PresetFolder = Path("presets"),
     keep: Annotated[
         bool, typer.Option(help="dvc: run here and leave the preset's values in params.yaml.")
     ] = False,
@@ -76,11 +83,10 @@ def run(
     With dvc the run takes place in a folder of DVC's own; params.yaml, artifacts and metrics here
     stay as they are until `dvc exp apply`.
     """
-    from fairness_core.config import find_preset
     from fairness_core.errors import ConfigError
 
     _refuse(context, runner, KFP_ALONE if runner == "dvc" else DVC_ALONE)
-    chosen = find_preset(folder, preset) if preset else None
+    chosen = chosen_preset(folder, preset)
     if runner == "dvc":
         from pipelines.dvc_run import run_by_dvc
 
@@ -139,7 +145,9 @@ def _by_kfp(
 
     if containers and not containers.image:
         raise ConfigError("Containers need an image", do="give --image, or set EVENHAND_IMAGE_CPU")
-    given, name, tracking = arguments_of(pipeline, params, values, inputs, policy, preset)
+    given, name, tracking = arguments_of(
+        pipeline, params, values, inputs, policy, preset, here=True
+    )
     environment = {"MLFLOW_EXPERIMENT_NAME": name}
     server = os.environ.get("MLFLOW_TRACKING_URI", "")
     if tracking and containers is None:

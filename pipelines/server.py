@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -50,7 +51,8 @@ def connect(endpoint: Endpoint) -> Any:
     """A kfp client.
 
     Raises:
-        ConfigError: There is no address, here or in the environment, and no cluster around.
+        ConfigError: There is no address, here or in the environment, and no cluster around; or the
+            certificates cannot be read.
         ServerError: The server does not answer, or does not take the token.
     """
     import kfp
@@ -65,12 +67,17 @@ def connect(endpoint: Endpoint) -> Any:
     host = endpoint.host or os.environ.get(module.KF_PIPELINES_ENDPOINT_ENV)
     token = endpoint.token or os.environ.get("EVENHAND_KFP_TOKEN") or _projected()
     if host and not host.startswith(("http://", "https://")):
-        raise ConfigError("The server's address starts with http:// or https://", given=host)
+        raise ConfigError(
+            "The server's address starts with http:// or https://",
+            given=host,
+            do=f"write http://{host}, or https://{host}",
+        )
     if not host and not os.environ.get("KUBERNETES_SERVICE_HOST"):
         raise ConfigError(
             "No Kubeflow Pipelines server is named",
             do="give --host, set KF_PIPELINES_ENDPOINT, or run inside the cluster",
         )
+    _check_ca(endpoint.ca)
     with warnings.catch_warnings(), _limited(endpoint.timeout), translated(host, "connect"):
         warnings.simplefilter("ignore", FutureWarning)
         client = Client(
@@ -82,6 +89,19 @@ def connect(endpoint: Endpoint) -> Any:
             ssl_ca_cert=endpoint.ca,
         )
     return client
+
+
+def _check_ca(ca: str | None) -> None:
+    if ca is None:
+        return
+    try:
+        ssl.create_default_context(cafile=ca)
+    except OSError as error:  # ssl's own among them
+        raise ConfigError(
+            f"The certificates cannot be read: {error}",
+            given=ca,
+            do="give a PEM file with the certificate of the server's authority by --ca",
+        ) from error
 
 
 def _projected() -> str | None:
@@ -140,6 +160,12 @@ def translated(host: str | None, what: str) -> Iterator[None]:
         yield
     except ApiException as error:
         raise _refused(error, place, what) from error
+    except AttributeError as error:
+        # Failures of TLS have no body, and kfp's client decodes it all the same.
+        cause = error.__context__
+        if not isinstance(cause, ApiException):
+            raise
+        raise _refused(cause, place, what) from cause
     except (urllib3.NewConnectionError, urllib3.ConnectTimeoutError) as error:
         raise ServerError(
             f"Cannot {what}: the server cannot be reached",
@@ -172,8 +198,7 @@ def _refused(error: Any, place: str, what: str) -> ServerError:
     if status == 404:
         return ServerError(f"Cannot {what}: there is no such thing. {said}".rstrip(), given=place)
     if not status:
-        return ServerError(f"Cannot {what}: the certificate is not trusted", given=place,
-                           do="give the file of its authority by --ca")  # fmt: skip
+        return _untrusted(error, place, what)
     if status >= 500:
         return Uncertain(
             f"Cannot tell whether it did {what}: the server failed with status {status}. {said}",
@@ -181,6 +206,22 @@ def _refused(error: Any, place: str, what: str) -> ServerError:
             do="look at the server's page and its log before trying again",
         )
     return ServerError(f"Cannot {what}: status {status}. {said}".rstrip(), given=place)
+
+
+def _untrusted(error: Any, place: str, what: str) -> ServerError:
+    """The connection failed below HTTP; why is in the message of ssl alone."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__context__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return ServerError(f"Cannot {what}: the certificate is not trusted", given=place,
+                           do="give the file of its authority by --ca")  # fmt: skip
+    brief = " ".join(str(cause or error).split())[:300]
+    return ServerError(
+        f"Cannot {what}: the server does not speak https as it should: {brief}",
+        given=place,
+        do="look whether its address begins with http://",
+    )
 
 
 def _said(body: Any) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from fairness_core.errors import EvenhandError
 from pipelines.client import Cluster
 from pipelines.compile import compile_pipeline
+from pipelines.cron import check_cron
 from pipelines.job import Job, Started
 from pipelines.lint import read_compiled
 from pipelines.provenance import provenance
@@ -95,6 +96,7 @@ def schedule(
         ConfigError: As `submit`, or a schedule of another form.
         ServerError: See `pipelines.client.Cluster.schedule`.
     """
+    check_cron(cron)
     job = _job(request, _tags(request, checkout), {})
     return connect().schedule(dataclasses.replace(job, name=name), cron)
 

@@ -66,7 +66,7 @@ def run(
 
     Raises:
         ArtifactError: Images or labels are missing, damaged or of other prompts.
-        ConfigError: Not exactly one of model and images.
+        ConfigError: Not exactly one of model and images, or a bundle with images.
         FaceError: No image shows a face.
         ModelError: A classifier is the one that was trained against, or both are the same.
         PromptError: The prompt list is empty, or names a prompt twice.
@@ -93,6 +93,12 @@ def run(
 
     if (subject.model is None) == (subject.images is None):
         raise ConfigError("An audit needs a model or images, and not both", do="give one of them")
+    if subject.images is not None and subject.bundle is not None:
+        raise ConfigError(
+            "A bundle is laid over a model, and images are audited as they are",
+            given=subject.bundle,
+            do="leave out --bundle, or give --model instead of --images",
+        )
     work = out.with_name(out.name + ".partial")
     check_output(out, STEP, subject.reads)
     check_work(work)
@@ -185,6 +191,7 @@ def _headline(figures: Mapping[str, Any]) -> dict[str, float]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the audit from the command line."""
     parser = arguments(STEP, __doc__)
+    parser.prog = "evenhand audit"
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--model", help="folder of a diffusers model, or ORG/NAME@COMMIT")
     what.add_argument("--images", type=Path, help="folder or table of images to audit")

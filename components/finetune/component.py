@@ -30,7 +30,7 @@ def finetune(
             bank=bank.path,
             checkpoints=checkpoints,
             originals=originals_folder(finetuned.path),
-            output=finetuned.path,
+            out=finetuned.path,
             metrics=metrics.path,
         )
     log_figures(metrics)

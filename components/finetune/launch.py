@@ -74,13 +74,13 @@ def _on_nodes(plan: Plan, owner: Owner, argv: Sequence[str]) -> None:
     there |= {
         "checkpoints": checkpoints,
         "originals": originals,
-        "output": shared / "output",
+        "out": shared / "out",
         "metrics": shared / "metrics.json",
     }
     words = [word for one, place in there.items() for word in (f"--{one}", str(place))]
     node = [sys.executable, "-m", "components.finetune.node", str(shared / "alive")]
     follow(plan, owner, name, [*node, "--part", *words], shared / "alive")
-    _copy(there["output"], Path(options["output"]))
+    _copy(there["out"], Path(options["out"]))
     _copy(there["metrics"], Path(options["metrics"]))
     shutil.rmtree(shared, ignore_errors=True)
 

@@ -29,7 +29,7 @@ PLACES = {
     "classifiers": "artifacts/classifiers",
     "bank": "artifacts/bank",
     "checkpoints": "artifacts/checkpoints",
-    "output": "artifacts/finetune",
+    "out": "artifacts/finetune",
     "metrics": "metrics/finetune.json",
 }
 KIND = "finetune"
@@ -49,7 +49,7 @@ def run(
     bank: Path,
     checkpoints: Path,
     originals: Path,
-    output: Path,
+    out: Path,
     metrics: Path,
 ) -> None:
     """Train and write the adapters.
@@ -67,7 +67,7 @@ def run(
         checkpoints: Where the state is kept while the run lasts.
         originals: Where the frozen model's latents are kept from run to run; used only where
             ``finetune.originals`` is ``stored``.
-        output: Folder for weights and log.
+        out: Folder for weights and log.
         metrics: JSON file for the metrics.
 
     Raises:
@@ -84,7 +84,7 @@ def run(
     from fairness_core.training import clear_checkpoints
     from fairness_core.training import finetune as train
 
-    check_output(output, KIND, [prompts, classifiers, bank, checkpoints, originals, metrics])
+    check_output(out, KIND, [prompts, classifiers, bank, checkpoints, originals, metrics])
     with open_step("finetune", settings, dict(finetune)) as step:
         world = World(step.device)
         verify(prompts)
@@ -125,25 +125,25 @@ def run(
             on_iteration=lambda i, row: step.tracker.metrics(row, step=i),
         )
         if world.is_main:
-            _write(result, output, None if section.soft_tokens else section.alpha)
+            _write(result, out, None if section.soft_tokens else section.alpha)
             summary = _summary(result.log, time.monotonic() - began)
             write_json(summary, metrics)
             # Of the last iterations together: another figure than any one iteration's.
             final = {f"final_{k}": v for k, v in summary.items() if isinstance(v, float)}
             step.tracker.metrics(final, step=len(result.log))
-            step.tracker.artifact(output / "ema.safetensors")
+            step.tracker.artifact(out / "ema.safetensors")
             # The result is complete: a later run starts anew instead of finding itself finished.
             clear_checkpoints(checkpoints, key)
         world.barrier()
         world.close()
 
 
-def _write(result: Finetuned, output: Path, alpha: float | None) -> None:
+def _write(result: Finetuned, out: Path, alpha: float | None) -> None:
     from safetensors.torch import save_file
 
     from fairness_core.runtime.artifacts import atomic_folder, write_manifest, write_table
 
-    with atomic_folder(output) as folder:
+    with atomic_folder(out) as folder:
         save_file(result.live, folder / "live.safetensors")
         save_file(result.average, folder / "ema.safetensors")
         write_table(result.log, folder / "log.parquet")

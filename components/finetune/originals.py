@@ -94,7 +94,7 @@ def run(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run from the command line: ``evenhand originals``."""
-    parser = arguments("finetune", __doc__)
+    parser = arguments("originals", __doc__)
     parser.prog = "evenhand originals"
     parser.set_defaults(step=STEP)
     parser.add_argument("--prompts", type=Path, default=Path("artifacts/prompts"))

@@ -103,7 +103,6 @@ def run(
     check_work(work, OWN)
     section = Baselines(**baselines)
     with open_step(STEP, settings, {"methods": list(section.methods)}) as step:
-        work.mkdir(parents=True, exist_ok=True)
         space = AttributeSpace.from_mapping(attributes, targets["joint"])
         narrow = _balanced(space, align, section.methods)
         verify(prompts, kind="prompts")
@@ -123,6 +122,8 @@ def run(
             "prompts_sha256": sha256_file(prompts / "prompts.parquet"),
             "attributes": {name: attributes[name] for name in align},
         }
+        # Only now: a step that fails before it has sampled leaves no folder behind.
+        work.mkdir(parents=True, exist_ok=True)
         found: dict[str, Any] = {}
         for method in section.methods:
             own = {name: baselines[name] for name in OWN[method]}

@@ -93,6 +93,7 @@ def positive(text: str) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run from the command line."""
     parser = arguments(STAGE, __doc__)
+    parser.prog = "evenhand label"
     parser.add_argument("--images", type=Path, required=True, help="folder or table of images")
     parser.add_argument(
         "--prompts", type=Path, help="where a table names prompts by text: .txt, .csv or .parquet"

@@ -162,6 +162,7 @@ def _headline(figures: Mapping[str, Any], space: AttributeSpace) -> dict[str, fl
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the sweep from the command line."""
     parser = arguments(STEP, __doc__)
+    parser.prog = "evenhand sweep"
     for name, default in (
         ("prompts", "artifacts/prompts"),
         ("classifiers", "artifacts/classifiers"),

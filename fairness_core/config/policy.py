@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from fairness_core.config.nearest import nearest
 from fairness_core.errors import ConfigError
+from fairness_core.groups import group_name, measured_groups
 
 __all__ = ["RULES", "Policy", "Rule", "Waiver", "read_policy"]
 
@@ -26,24 +26,26 @@ class Rule:
     Attributes:
         upper: Whether its limits are upper ones.
         names: Levels of names that its limits are listed under: 0, 1 or 2.
-        share: Whether what it limits is in [0, 1].
+        groups: Whether the names are attributes, alone or jointly.
+        share: Whether the limits are in [0, 1].
     """
 
     upper: bool
     names: int
+    groups: bool = False
     share: bool = False
 
 
 RULES = {
-    "bias": Rule(upper=True, names=1, share=True),
-    "joint_bias": Rule(upper=True, names=1, share=True),
-    "worst_prompt": Rule(upper=True, names=1, share=True),
+    "bias": Rule(upper=True, names=1, groups=True, share=True),
+    "joint_bias": Rule(upper=True, names=1, groups=True, share=True),
+    "worst_prompt": Rule(upper=True, names=1, groups=True, share=True),
     "no_face_rate": Rule(upper=True, names=0, share=True),
     "quality": Rule(upper=False, names=1),
     "named_kept": Rule(upper=False, names=0),
-    "stress": Rule(upper=True, names=2, share=True),
-    "sweeps": Rule(upper=True, names=1, share=True),
-    "diversity": Rule(upper=False, names=1),
+    "stress": Rule(upper=True, names=2),
+    "sweeps": Rule(upper=True, names=1, groups=True, share=True),
+    "diversity": Rule(upper=False, names=1, groups=True),
     "frechet": Rule(upper=True, names=1),
     "scenes": Rule(upper=False, names=1),
     "scene_faces": Rule(upper=True, names=0, share=True),
@@ -81,25 +83,35 @@ class Policy:
     waivers: tuple[Waiver, ...]
 
 
-def read_policy(path: Path) -> Policy:
+def read_policy(path: Path, attributes: Sequence[str] = ()) -> Policy:
     """Read ``policy.yaml``.
+
+    Args:
+        path: The file.
+        attributes: The run's, in order: rules about others are refused; empty: not looked at.
 
     Raises:
         ConfigError: Everything that is wrong: another version, unknown rules, limits that are no
-            numbers or out of range, waivers without a name, a reason, an end date or a rule that
-            there is.
+            numbers or none that could be missed, groups that are not measured, waivers without a
+            name, a reason, an end date or a rule that there is.
     """
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"The policy cannot be read: {error}", given=path) from error
+        raise ConfigError(
+            f"The policy cannot be read: {' '.join(str(error).split())}",
+            given=path,
+            do="name one by --policy; a checkout has policy.yaml",
+        ) from error
     if not isinstance(raw, dict) or raw.get("version") != VERSION:
         raise ConfigError(f"A policy says 'version: {VERSION}' and lists rules", given=path)
     problems = [f"unknown key '{key}'" for key in set(raw) - {"version", "rules", "waivers"}]
     limits = _limits(raw.get("rules") or {}, problems)
-    if not limits and not problems:
-        problems.append("no rule")
     waivers = _waivers(raw.get("waivers") or [], limits, problems)
+    if not raw.get("rules"):
+        problems.append("no rule")
+    if attributes:
+        problems += _unmeasured(limits, attributes)
     if problems:
         raise ConfigError(
             "The policy has problems: " + "; ".join(sorted(problems)),
@@ -116,18 +128,27 @@ def _limits(rules: Any, problems: list[str]) -> dict[str, float]:
         return limits
     for rule, given in rules.items():
         if rule not in RULES:
-            problems.append(f"unknown rule '{rule}'{nearest(str(rule), RULES)}")
+            problems.append(f"unknown rule '{rule}' (known are {', '.join(RULES)})")
             continue
         for name, value in _flat(rule, given, RULES[rule].names):
             if isinstance(value, dict) or name.count(".") != RULES[rule].names:
                 problems.append(f"'{rule}' takes {LEVELS[RULES[rule].names]}")
             elif isinstance(value, bool) or not isinstance(value, int | float):
                 problems.append(f"the limit of '{name}' is no number: {value!r}")
-            elif RULES[rule].share and not 0 <= value <= 1:
-                problems.append(f"the limit of '{name}' must be in [0, 1]: {value!r}")
             else:
                 limits[name] = float(value)
+                if RULES[rule].share and not 0 <= value <= 1:
+                    problems.append(f"the limit of '{name}' is in [0, 1], not {value:g}")
     return limits
+
+
+def _unmeasured(limits: Mapping[str, float], attributes: Sequence[str]) -> Iterator[str]:
+    """Rules that would never be met, since nothing of that name is measured."""
+    known = [group_name(names) for names in measured_groups(attributes)]
+    for name in limits:
+        rule, _, group = name.partition(".")
+        if RULES[rule].groups and group not in known:
+            yield f"nothing measures '{group}' of '{rule}' (measured are {', '.join(known)})"
 
 
 def _flat(name: str, given: Any, levels: int) -> Iterator[tuple[str, Any]]:
@@ -142,16 +163,27 @@ def _flat(name: str, given: Any, levels: int) -> Iterator[tuple[str, Any]]:
 def _waivers(given: Any, limits: Mapping[str, float], problems: list[str]) -> tuple[Waiver, ...]:
     found: dict[str, Waiver] = {}
     for entry in given if isinstance(given, list) else [given]:
-        blank = not isinstance(entry, dict) or set(entry) != WAIVER or not all(entry.values())
-        if blank:
-            problems.append(
-                f"a waiver needs {', '.join(sorted(WAIVER))}, and nothing else: {entry}"
-            )
-        elif type(entry["until"]) is not date:
-            problems.append(f"a waiver's end is a date such as 2027-01-31: {entry['until']!r}")
-        elif str(entry["rule"]) not in limits or str(entry["rule"]) in found:
-            problems.append(f"a waiver is of no rule, or the second of it: '{entry['rule']}'")
-        else:
+        wrong = list(_wrong(entry, limits, found))
+        problems += [f"{problem}, in the waiver {entry}" for problem in wrong]
+        if not wrong:
             words = {key: str(entry[key]) for key in ("rule", "name", "reason")}
             found[words["rule"]] = Waiver(until=entry["until"], **words)
     return tuple(found.values())
+
+
+def _wrong(entry: Any, limits: Mapping[str, float], found: Mapping[str, Waiver]) -> Iterator[str]:
+    """What is wrong with one waiver."""
+    if not isinstance(entry, dict):
+        yield f"a waiver needs {', '.join(sorted(WAIVER))}"
+        return
+    if blank := sorted(key for key in WAIVER if not entry.get(key)):
+        yield f"a waiver needs {', '.join(blank)} too"
+    if other := sorted(str(key) for key in entry if key not in WAIVER):
+        yield f"a waiver has no {', '.join(other)}"
+    if entry.get("until") and type(entry["until"]) is not date:
+        yield f"a waiver's end is a date such as 2027-01-31, not {entry['until']!r}"
+    rule = str(entry.get("rule") or "")
+    if rule and rule not in limits:
+        yield f"a waiver is of no rule: '{rule}'"
+    elif rule in found:
+        yield f"a waiver is the second of its rule: '{rule}'"

@@ -21,6 +21,7 @@ __all__ = [
     "experiment",
     "find_preset",
     "load_preset",
+    "preset_files",
     "read_preset",
     "read_presets",
 ]
@@ -48,10 +49,23 @@ def read_presets(folder: Path | str) -> list[Preset]:
         ConfigError: No such folder or no preset in it, one that is no mapping, gives a key twice,
             or has no comment in its first line.
     """
+    return [read_preset(path) for path in preset_files(folder)]
+
+
+def preset_files(folder: Path | str) -> list[Path]:
+    """Every ``*.yaml`` of a folder, by name, unread.
+
+    Raises:
+        ConfigError: No such folder or no preset in it.
+    """
     paths = sorted(Path(folder).glob("*.yaml"), key=lambda path: path.stem)
     if not paths:
-        raise ConfigError("There is no preset here", given=folder, do="name the folder of presets")
-    return [read_preset(path) for path in paths]
+        raise ConfigError(
+            "There is no preset here",
+            given=folder,
+            do="name the folder of presets by --folder",
+        )
+    return paths
 
 
 def read_preset(path: Path) -> Preset:
@@ -67,6 +81,7 @@ def read_preset(path: Path) -> Preset:
         raise ConfigError(
             "A preset begins with a comment that says what it is, and gives each key once",
             given=path.name + (f": {twice}" if twice else ""),
+            do="correct the file, or move it out of the folder of presets",
         )
     return Preset(path.stem, first.removeprefix("# ").strip(), source.values)
 
@@ -75,12 +90,17 @@ def find_preset(folder: Path | str, name: str) -> Preset:
     """The preset of that name.
 
     Raises:
-        ConfigError: There is none; the message has the nearest name.
+        ConfigError: There is none, and the message has the nearest name; or it is unsound. Other
+            files of the folder do not matter.
     """
-    presets = {preset.name: preset for preset in read_presets(folder)}
-    if name not in presets:
-        raise ConfigError("There is no such preset", given=f"{name}{nearest(name, presets)}")
-    return presets[name]
+    paths = {path.stem: path for path in preset_files(folder)}
+    if name not in paths:
+        raise ConfigError(
+            "There is no such preset",
+            given=f"{name}{nearest(name, paths)}",
+            do="see evenhand presets for their names",
+        )
+    return read_preset(paths[name])
 
 
 def load_preset(

@@ -60,14 +60,20 @@ def read(path: Path | str, overrides: Iterable[str | Mapping[str, Any]] = ()) ->
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"Cannot read the parameter file: {error}", given=path) from error
+        raise ConfigError(
+            f"Cannot read the parameter file: {error}",
+            given=path,
+            do="name one by --params, or work in a checkout's folder, which has params.yaml",
+        ) from error
     loader = _Loader(text)
     try:
         tree = loader.get_single_node()
         values = {} if tree is None else loader.construct_document(tree)
     except yaml.YAMLError as error:
         raise ConfigError(
-            f"A parameter file is not YAML: {' '.join(str(error).split())}", given=path
+            f"A parameter file is not YAML: {' '.join(str(error).split())}",
+            given=path,
+            do="correct it at the line named",
         ) from error
     if not isinstance(values, dict):
         raise ConfigError(
@@ -123,7 +129,11 @@ def parse(override: str) -> dict[str, Any]:
     try:
         value = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
-        raise ConfigError("An override's value is not YAML", given=override) from error
+        raise ConfigError(
+            "An override's value is not YAML",
+            given=override,
+            do="close brackets and quotes, and keep the shell from taking them",
+        ) from error
     for key in reversed(keys):
         value = {key: value}
     nested: dict[str, Any] = value

@@ -10,6 +10,9 @@ from fairness_core.errors import ConfigError
 
 __all__ = ["AuditPlan", "half_width", "plan_images_per_prompt"]
 
+# No audit has as many images of a prompt, and what is said of more would not fit into memory.
+MOST = 100_000
+
 
 @dataclass(frozen=True)
 class AuditPlan:
@@ -74,25 +77,40 @@ def plan_images_per_prompt(
         level: Coverage, in (0, 1).
 
     Raises:
-        ConfigError: An argument out of range, or no number of images is enough: the spread over so
-            few prompts alone is wider. The message says how many prompts would do.
+        ConfigError: An argument out of range; or no number of images is enough: the spread over so
+            few prompts alone is wider, and the message says how many prompts would do; or more
+            than 100,000 images of each prompt would be needed.
     """
     if not 0 < wanted < 1 or not 0 <= no_face_rate < 1:
         raise ConfigError(
             "A plan needs a half width in (0, 1) and a no-face rate in [0, 1)",
             given=(wanted, no_face_rate),
+            do="ask for a half width such as 0.03, and give the no-face rate as a share",
         )
     at_one = half_width(classes=classes, prompts=prompts, faces=1, spread=spread, level=level)
     z = NormalDist().inv_cdf((1 + level) / 2)
     left = (wanted / z) ** 2 * prompts - spread**2
-    if left <= 0:
+    if left <= 0 < spread:
         enough = math.floor((z * spread / wanted) ** 2) + 1
         raise ConfigError(
             "No number of images is enough: the prompts differ more than that among themselves",
             given=f"+-{wanted:g} over {prompts} prompts with a spread of {spread:g}",
             do=f"use more than {enough} prompts, or ask about these very prompts (spread 0)",
         )
-    faces = 1 if at_one <= wanted else math.ceil((2 / classes) ** 2 / left - 1e-9)
+    least = (2 / classes) ** 2 / left if left > 0 else math.inf
+    if least > MOST * (1 - no_face_rate):
+        bound = half_width(
+            classes=classes, prompts=prompts, faces=MOST * (1 - no_face_rate), spread=spread,
+            level=level,
+        )  # fmt: skip
+        digit = 10.0 ** (math.floor(math.log10(bound)) - 1)
+        bound = math.ceil(bound / digit) * digit
+        raise ConfigError(
+            f"This would take more than {MOST:,} images of each prompt",
+            given=f"a half width of {wanted:g} over {prompts} prompts",
+            do=f"ask for {bound:.2g} or more, or use more prompts",
+        )
+    faces = 1 if at_one <= wanted else math.ceil(least - 1e-9)
     images = math.ceil(faces / (1 - no_face_rate))
     reached = half_width(
         classes=classes,

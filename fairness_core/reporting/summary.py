@@ -182,8 +182,12 @@ def models_of(evaluation: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping
     """The figures of base and aligned.
 
     Raises:
-        ArtifactError: One of them is missing.
+        ArtifactError: One of them is missing, or what goes with them is of another form.
     """
+    if not all(isinstance(evaluation.get(part) or {}, Mapping) for part in ("change", "named")):
+        raise ArtifactError(
+            "The evaluation's change or named figures are no mapping", do="repeat evaluate_bias"
+        )
     for model in ("base", "aligned"):
         if not isinstance(evaluation.get(model), Mapping):
             raise ArtifactError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -152,8 +153,9 @@ def read(path: Path) -> Objects:
         brief = " ".join(str(error).split())
         raise ConfigError(f"Manifests are no YAML: {brief}", given=path) from error
     for number, one in enumerate(documents, start=1):
-        named = isinstance(one, dict) and {"apiVersion", "kind"} <= set(one)
-        if not named or not (one.get("metadata") or {}).get("name"):
+        meta = one.get("metadata") if isinstance(one, dict) else None
+        named = isinstance(meta, dict) and bool(meta.get("name"))
+        if not named or not {"apiVersion", "kind"} <= set(one):
             raise ConfigError(
                 f"Document {number} has no apiVersion, kind or metadata.name", given=path
             )
@@ -191,6 +193,16 @@ def _rendered(folder: Path) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ConfigError(f"Manifests cannot be rendered: {error}", given=folder) from error
     if done.returncode != 0:
-        brief = " ".join(done.stderr.split())[:600]
-        raise ConfigError(f"Manifests cannot be rendered: {brief}", given=folder)
+        raise ConfigError(
+            f"Manifests cannot be rendered: {_reason(done.stderr)}",
+            given=folder,
+            do="correct the kustomization.yaml, or what it names",
+        )
     return done.stdout
+
+
+def _reason(said: str) -> str:
+    """What the renderer complains of, without its own log's time, line and quotes."""
+    found = re.search(r'err="((?:[^"\\]|\\.)*)"', said)
+    text = found[1].replace('\\"', '"') if found else said
+    return " ".join(text.split())[:600]

@@ -102,6 +102,7 @@ def test_a_joint_target_is_refused_by_uce(done, here, tmp_path, capsys):
     said = capsys.readouterr().err
     assert "no way to a joint target" in said
     assert "leave uce out of baselines.methods" in said
+    assert not list(tmp_path.glob("b*"))
 
 
 def test_further_splits_are_measured_for_every_method(done):

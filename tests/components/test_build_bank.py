@@ -97,7 +97,7 @@ def test_a_bank_made_with_a_pack_s_embedder(params, tmp_path):
     ("change", "said"),
     [
         ("build_bank.source=photos", "'portraits', fairface:FOLDER, celeba:FOLDER or null"),
-        ("build_bank.source=fairface:nowhere", "parameters name are not here.*build_bank.source: nowhere"),
+        ("build_bank.source=fairface:nowhere", "are not here.*build_bank.source: nowhere"),
         ("attributes.gender.classes=[male, female]",
          "build_bank.source.*does not draw 'gender' as male, female, but female, male"),
         ("models.face_embedder=portraits:faces/none", "portraits:faces has no .none."),

@@ -10,8 +10,11 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+import fairness_core
 from components import cli
-from fairness_core.errors import ConfigError
+from components.audit.main import main as audit
+from fairness_core.config import read_policy
+from fairness_core.errors import ArtifactError, ConfigError
 
 RUNNER = CliRunner()
 
@@ -24,11 +27,63 @@ def test_table_prints_bias_before_and_after(here):
     assert "Tracking: off" in result.output
 
 
+def test_a_table_of_something_else_is_refused(tmp_path):
+    (tmp_path / "list.json").write_text("[]")
+    with pytest.raises(ArtifactError, match="no evaluation.*What to do: name evaluation.json"):
+        RUNNER.invoke(
+            cli.app, ["table", "--metrics", str(tmp_path / "list.json")], catch_exceptions=False
+        )
+
+
+def test_a_bundle_is_not_laid_over_images(repository, capsys):
+    words = ["--images", "i", "--bundle", "b", "--prompts", "p.txt"]
+    assert audit([*words, "--params", str(repository / "params.yaml")]) == 1
+    assert "give --model instead of --images" in capsys.readouterr().err
+
+
 def test_a_tracking_server_is_named_without_its_credentials(here, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@mlflow.example:5000/a")
     output = RUNNER.invoke(cli.app, ["table"], catch_exceptions=False).output
     assert "Tracking: https://mlflow.example:5000/a" in output
     assert "secret" not in output
+
+
+def test_a_tracking_file_is_named_as_it_was_given(monkeypatch):
+    for uri in ("sqlite:////tmp/ux/mlflow.db", "sqlite:///mlflow.db", "/srv/runs"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        assert cli._tracking() == uri
+
+
+@pytest.mark.parametrize(
+    ("words", "prog"),
+    [
+        (["audit"], "evenhand audit"),
+        (["sweep"], "evenhand sweep"),
+        (["label"], "evenhand label"),
+        (["originals"], "evenhand originals"),
+        (["step", "finetune"], "evenhand step finetune"),
+        (["step", "audit"], "evenhand audit"),
+    ],
+)
+def test_help_names_the_command_that_was_asked(words, prog, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.app([*words, "--help"], standalone_mode=False)
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"usage: {prog} [-h] [--params PARAMS]")
+    assert "--out" in said or words == ["originals"]
+
+
+def test_the_version_is_printed():
+    found = RUNNER.invoke(cli.app, ["--version"], catch_exceptions=False)
+    assert (found.exit_code, found.stdout) == (0, f"evenhand {fairness_core.__version__}\n")
+    assert "Align text-to-image diffusion models" in RUNNER.invoke(cli.app, ["--help"]).stdout
+
+
+def test_help_of_step_lists_the_steps():
+    found = RUNNER.invoke(cli.app, ["step", "--help"], catch_exceptions=False)
+    assert found.exit_code == 0
+    assert "check_portraits" in found.stdout
 
 
 def test_check_says_that_parameters_are_sound(here):
@@ -78,6 +133,30 @@ def test_presets_are_listed_and_run_shows_one_experiment(repository, monkeypatch
         ConfigError, match="(?s)With preset 'portraits-race'.*run.seed: must be >= 0"
     ):
         RUNNER.invoke(cli.app, [*command, "--set", "run.seed=-1"], catch_exceptions=False)
+
+
+def test_presets_lists_the_sound_ones_beside_a_broken_one(tmp_path):
+    (tmp_path / "good.yaml").write_text("# what is good\nrun: {name: good}\n")
+    (tmp_path / "broken.yaml").write_text("no comment: 1\n")
+    found = RUNNER.invoke(cli.app, ["presets", "--folder", str(tmp_path)], catch_exceptions=False)
+    assert found.exit_code == 1
+    assert found.stdout == "good  what is good\n"
+    assert "error: A preset begins with a comment" in found.stderr
+    assert "broken.yaml. What to do: correct the file" in found.stderr
+
+
+def test_messages_say_what_to_do(tmp_path):
+    nothing = str(tmp_path / "no.yaml")
+    for words, do in (
+        (["check", nothing], "name one by --params"),
+        (["lint", nothing], "name a file that evenhand compile has written"),
+        (["experiments", "--presets", "a", "--out", nothing, "--seeds", "a"], "write for example"),
+        (["plan-audit", "--half-width", "2", "--prompts", "1", "--attribute", "gender"], "0.03"),
+    ):
+        with pytest.raises(ConfigError, match=f"What to do: .*{do}"):
+            RUNNER.invoke(cli.app, words, catch_exceptions=False)
+    with pytest.raises(ConfigError, match="What to do: name one by --policy"):
+        read_policy(tmp_path / "no.yaml")
 
 
 def test_run_without_preset_and_with_the_other_runners_options(repository, monkeypatch):

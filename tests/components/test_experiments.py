@@ -248,6 +248,10 @@ def test_bad_input_is_named(place, repository, tmp_path):
     (place / "presets/list.yaml").unlink()
     with pytest.raises(ConfigError, match="needs a list of values.*rank=4"):
         experiments(["short"], place / "presets", vary=["finetune.rank=4"])
+    with pytest.raises(ConfigError, match=r"value is not YAML.*rank=\[1.*What to do"):
+        experiments(["short"], place / "presets", vary=["finetune.rank=[1"])
+    with pytest.raises(ConfigError, match="form section.key=value"):
+        experiments(["short"], place / "presets", vary=["rank"])
     with pytest.raises(ConfigError, match="part of a folder's name. Given: a/b"):
         experiments(["short"], place / "presets", label="a/b")
     with pytest.raises(ConfigError, match="pipeline file cannot be read"):

@@ -68,7 +68,7 @@ def trained(
     for name, value in changes.items():
         common += ["--set", f"finetune.{name}={value}"]
     inputs = [f"--{name}={done / 'artifacts' / name}" for name in ("prompts", "classifiers")]
-    own = ["--checkpoints", folder / "checkpoints", "--output", folder / "finetune"]
+    own = ["--checkpoints", folder / "checkpoints", "--out", folder / "finetune"]
     own += ["--metrics", folder / "metrics.json"]
     assert finetune([*common, *inputs, *map(str, own)]) == 0
     for weights in ("ema", "live"):

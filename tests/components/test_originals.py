@@ -23,7 +23,7 @@ def train(
         "prompts": world.prompts,
         "classifiers": world.classifiers,
         "bank": world.bank,
-        "output": folder / "output",
+        "out": folder / "output",
         "metrics": folder / "metrics.json",
     }
     if store is not None:

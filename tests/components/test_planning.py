@@ -15,6 +15,7 @@ from benchmarks.planned_memory import measured, planned
 from components import shapes
 from components.calls import calls_of
 from components.cli import app
+from components.plan_command import gigabytes
 from components.planning import GIB, plan
 from components.pricing import PEAK, Assumptions, Choice, calls_per_image, cheaper, price
 from components.shapes import costs, missing
@@ -237,3 +238,10 @@ def test_what_stands_for_ready_classifiers_that_are_not_there_is_named(repositor
     assert missing(plain) == []
     # A network for photographs in place of one for drawn faces of 32 px.
     assert costs(told)(1, False).peak > 2 * costs(plain)(1, False).peak
+
+
+def test_memory_is_gib_however_it_is_written() -> None:
+    for text in ("24", "24GB", "24 GiB", "24g"):
+        assert gigabytes(text) == 24 * GIB
+    with pytest.raises(ConfigError, match="a number of GiB. Given: 24TB. What to do: write 24 or"):
+        gigabytes("24TB")

@@ -35,3 +35,13 @@ def test_a_finished_run_of_real_steps_becomes_a_page_and_a_curve(done, tmp_path)
     found = CliRunner().invoke(cli.app, command, catch_exceptions=False)
     assert "portraits-small: loss_total 1.500 at the end, 1 seeds" in found.output
     assert picture.stat().st_size > 0
+
+
+def test_results_overwrites_no_page_that_was_not_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/results.md").write_text("kept")
+    found = CliRunner().invoke(cli.app, ["results", "."])
+    assert found.exit_code == 2
+    assert "--out" in found.stderr
+    assert (tmp_path / "docs/results.md").read_text() == "kept"

@@ -184,7 +184,7 @@ def task(tmp_path, monkeypatch):
     monkeypatch.setattr(following, "EVERY", 0.01)
     words = [
         word
-        for name in ("prompts", "classifiers", "bank", "checkpoints", "output")
+        for name in ("prompts", "classifiers", "bank", "checkpoints", "out")
         for word in (f"--{name}", str(tmp_path / name))
     ]
     params, metrics = tmp_path / "params.json", tmp_path / "m.json"
@@ -203,14 +203,14 @@ def test_nodes_read_what_the_task_reads_and_it_gets_what_they_wrote(cluster, tas
         assert (there["bank"] / "manifest.json").read_text() == "bank"
         assert there["params"].read_text() == "{}"
         assert all(place.is_relative_to(tmp_path / "workspace") for place in there.values())
-        there["output"].mkdir()
-        (there["output"] / "ema.safetensors").write_bytes(b"weights")
+        there["out"].mkdir()
+        (there["out"] / "ema.safetensors").write_bytes(b"weights")
         there["metrics"].write_text('{"iterations": 2}')
 
     cluster.train = train
     cluster.looks = 1
     assert launch(task) == 0
-    assert (tmp_path / "output" / "ema.safetensors").read_bytes() == b"weights"
+    assert (tmp_path / "out" / "ema.safetensors").read_bytes() == b"weights"
     assert json.loads((tmp_path / "m.json").read_text()) == {"iterations": 2}
     assert list((tmp_path / "workspace" / "trainjobs").iterdir()) == []
 

@@ -122,3 +122,13 @@ def test_dvc_writes_what_we_lay_over_the_file(preset, tmp_path):
     expected = read(given).values
     merge(expected, preset.values)
     assert nested([tmp_path / "p.yaml", *assignments(preset.values)]) == expected
+
+
+def test_a_broken_preset_is_no_matter_to_the_others(tmp_path):
+    (tmp_path / "good.yaml").write_text("# good\nfinetune: {rank: 3}\n")
+    (tmp_path / "broken.yaml").write_text("# broken\nfinetune: [\n")
+    assert find_preset(tmp_path, "good").values == {"finetune": {"rank": 3}}
+    with pytest.raises(ConfigError, match=r"not YAML.*Given: .*broken.yaml.*What to do"):
+        find_preset(tmp_path, "broken")
+    with pytest.raises(ConfigError, match="Given: god; did you mean .good.*evenhand presets"):
+        find_preset(tmp_path, "god")

@@ -51,6 +51,13 @@ def test_bad_plans_are_refused():
         plan_images_per_prompt(0.1, classes=2, prompts=5, no_face_rate=1.0)
 
 
+@pytest.mark.parametrize("wanted", [1e-5, 1e-200])
+def test_a_plan_beyond_any_audit_is_refused_with_what_would_do(wanted):
+    with pytest.raises(ConfigError, match=r"more than 100,000 images.*ask for 0.00088 or more"):
+        plan_images_per_prompt(wanted, classes=2, prompts=50)
+    assert plan_images_per_prompt(8.8e-4, classes=2, prompts=50).images <= 100_000
+
+
 def test_the_worst_prompt_and_its_interval():
     counts = np.array([[20, 20], [0, 0], [35, 5], [18, 22]])
     row, found = worst_prompt(counts, rng=np.random.default_rng(0))

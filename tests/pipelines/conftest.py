@@ -41,7 +41,7 @@ def compiled(tmp_path_factory):
         ("align-and-evaluate", "cpu"), ("align-and-evaluate", "gpu"), ("audit-only", "gpu"),
     ):  # fmt: skip
         files[name, profile] = folder / f"{name}.{profile}.yaml"
-        cluster = Cluster(gpu_type="NVIDIA-A100-SXM4-80GB")
+        cluster = Cluster(gpu_type="NVIDIA-A100-SXM4-80GB" if profile == "gpu" else "")
         compile_pipeline(name, files[name, profile], Placement(profile, IMAGES, cluster))
     return files
 

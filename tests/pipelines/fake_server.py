@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 import threading
 import time
 from contextlib import contextmanager
@@ -134,12 +135,17 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving():
+def serving(certificate=None):
+    """Args: certificate: files of a certificate and its key; with them it speaks https."""
     fake = FakeServer()
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.fake = fake
     server.daemon_threads = True
-    fake.url = f"http://127.0.0.1:{server.server_port}"
+    fake.url = f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_port}"
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

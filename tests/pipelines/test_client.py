@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import socket
@@ -15,7 +16,7 @@ from components import cli
 from fairness_core.errors import ConfigError
 from pipelines.client import Cluster
 from pipelines.job import Job
-from pipelines.server import Endpoint, ServerError, Uncertain
+from pipelines.server import Endpoint, ServerError, Uncertain, translated
 from tests.pipelines.conftest import IMAGES
 from tests.pipelines.fake_server import TOKEN, serving
 
@@ -98,7 +99,7 @@ def test_a_body_that_the_server_would_not_take_is_its_own_message(fake, cluster,
 def test_addresses_and_tokens(fake, monkeypatch):
     with pytest.raises(ConfigError, match="No Kubeflow Pipelines server is named"):
         Cluster(Endpoint())
-    with pytest.raises(ConfigError, match="starts with http"):
+    with pytest.raises(ConfigError, match="starts with http.*What to do: write http://kfp"):
         Cluster(Endpoint("kfp.example"))
     with pytest.raises(ServerError, match="connect: the token is missing, wrong or expired"):
         Cluster(Endpoint(fake.url, "old", timeout=1))
@@ -106,6 +107,38 @@ def test_addresses_and_tokens(fake, monkeypatch):
     monkeypatch.setenv("EVENHAND_KFP_TOKEN", TOKEN)
     fake.stored["runs"].append({"run_id": "r", "display_name": "x", "state": "RUNNING"})
     assert Cluster(Endpoint(timeout=1)).status("r") == ("RUNNING", [])
+
+
+def test_https_that_fails_is_one_message(fake, tmp_path):
+    secure = fake.url.replace("http:", "https:")
+    with pytest.raises(ServerError, match="does not speak https.*begins with http://"):
+        Cluster(Endpoint(secure, TOKEN, timeout=5))
+    with pytest.raises(ConfigError, match="certificates cannot be read.*none.pem.*PEM file"):
+        Cluster(Endpoint(secure, TOKEN, ca="none.pem", timeout=5))
+    empty = tmp_path / "empty.pem"
+    empty.write_text("nothing")
+    with pytest.raises(ConfigError, match="certificates cannot be read"):
+        Cluster(Endpoint(fake.url, TOKEN, ca=str(empty), timeout=5))
+    assert fake.asked == []
+
+
+def test_a_certificate_that_nobody_vouches_for(tmp_path):
+    key, pem = tmp_path / "key.pem", tmp_path / "cert.pem"
+    words = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    words += ["-nodes", "-keyout", str(key), "-out", str(pem), "-days", "2"]
+    words += ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(["openssl", *words], check=True, capture_output=True)
+    with serving(certificate=(pem, key)) as server:
+        with pytest.raises(ServerError, match="certificate is not trusted.*by --ca"):
+            Cluster(Endpoint(server.url, TOKEN, timeout=5))
+        assert server.asked == []
+        Cluster(Endpoint(server.url, TOKEN, ca=str(pem), timeout=5))
+    assert server.asked
+
+
+def test_an_error_of_our_own_is_no_failure_of_the_server():
+    with pytest.raises(AttributeError, match="nothing"), translated("http://x", "connect"):
+        None.nothing  # noqa: B018
 
 
 def test_a_pods_own_token_is_taken(fake, monkeypatch, tmp_path):
@@ -185,8 +218,6 @@ def test_a_schedule_is_made_once(fake, cluster, job):
     )
     with pytest.raises(ServerError, match="There is a schedule of that name already. Given: tiny"):
         cluster.schedule(job, CRON)
-    with pytest.raises(ConfigError, match="six fields"):
-        cluster.schedule(job, "0 3 * * 1")
     assert len(fake.stored["recurringruns"]) == 1
 
 
@@ -226,6 +257,15 @@ def test_the_command_traces_the_run_to_commit_data_and_images(fake, checkout):
     assert re.fullmatch(r"sha256:[0-9a-f]{64}", tags["data"])
     assert (tags["image.cpu"], tags["image.gpu"]) == (IMAGES.cpu, IMAGES.gpu)
     assert '"iterations": 40' in run["runtime_config"]["parameters"]["finetune_parameters"]
+
+
+def test_a_preset_is_laid_over_the_parameters(fake, checkout, repository):
+    presets = ["--preset", "portraits-race", "--folder", str(repository / "presets")]
+    submit(fake, *presets, "--set", "finetune.iterations=41")
+    (run,) = fake.stored["runs"]
+    assert [e["display_name"] for e in fake.stored["experiments"]] == ["portraits-race"]
+    told = json.loads(run["runtime_config"]["parameters"]["finetune_parameters"])
+    assert (told["finetune"]["align"], told["finetune"]["iterations"]) == (["race"], 41)
 
 
 def test_untraceable_runs_are_refused_unless_told(fake, checkout):

@@ -10,7 +10,9 @@ import pytest
 import yaml
 from google.protobuf import json_format
 from kfp import dsl
+from typer.testing import CliRunner
 
+from components import cli
 from components.generate_prompts.component import generate_prompts
 from components.task import policy_file
 from fairness_core.config import load
@@ -177,6 +179,20 @@ def test_several_gpus_in_one_pod():
     }
 
 
+@pytest.mark.parametrize("place", ["/tmp/x", "nope", "s3:/b/c", "s3://b", "gs:///b", "file:///x"])
+def test_checkpoints_are_kept_in_an_object_store_or_refused_at_once(place):
+    with pytest.raises(ConfigError, match=f"Given: {place}. What to do: write s3://BUCKET/FOLDER"):
+        Placement("gpu", IMAGES, Cluster(checkpoints=place))
+    Placement("gpu", IMAGES, Cluster(checkpoints="gs://bucket/a/b"))
+
+
+def test_gpus_cannot_be_chosen_where_there_are_none():
+    for chosen in ({"gpu_type": "a100"}, {"capacity": "spot"}):
+        with pytest.raises(ConfigError, match="cpu has no GPU nodes.*--gpu-type and --capacity"):
+            Placement("cpu", IMAGES, Cluster(**chosen))
+        Placement("gpu", IMAGES, Cluster(**chosen))
+
+
 def test_several_nodes_are_followed_from_a_small_pod():
     follower, placed, sampling = executors(Placement("gpu", IMAGES, gpus=8, nodes=2))
     assert follower["image"] == IMAGES.cpu
@@ -223,6 +239,23 @@ def test_what_cannot_be_compiled_is_one_error(tmp_path):
     loose = Placement("cpu", Images("evenhand:latest", "evenhand:latest"))
     with pytest.raises(ConfigError, match=r"not named by its digest: 'evenhand:latest'"):
         compile_pipeline("audit-only", tmp_path / "a.yaml", loose)
+    assert not list(tmp_path.iterdir())
+
+
+def test_compiling_without_images_names_the_option(repository, tmp_path, monkeypatch):
+    monkeypatch.chdir(repository)
+    for name in ("EVENHAND_IMAGE_CPU", "EVENHAND_IMAGE_GPU"):
+        monkeypatch.delenv(name, raising=False)
+    out = str(tmp_path / "a.yaml")
+    for more, said in (
+        ([], "cpu image is not named. Given: nothing.*--image-cpu or EVENHAND_IMAGE_CPU"),
+        (["--allow-unpinned"], "cpu image is not named. Given: nothing"),
+        (["--image-cpu", "a:1"], "not named by its digest. Given: a:1.*--allow-unpinned"),
+        (["--image-cpu", IMAGES.cpu, "--profile", "gpu"], "--image-gpu or EVENHAND_IMAGE_GPU"),
+    ):
+        with pytest.raises(ConfigError, match=said) as caught:
+            CliRunner().invoke(cli.app, ["compile", out, *more], catch_exceptions=False)
+        assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
 
 

@@ -139,7 +139,7 @@ def test_a_step_that_fails_ends_the_run_with_its_own_message(plain, tmp_path, ca
     given |= given_policy(plain / "policy.yaml")
     places = {"classifiers": "classifiers", "finetuned": "finetune", "bundle": "bundle"}
     earlier = [f"{name}={plain / 'artifacts' / place}" for name, place in places.items()]
-    given |= given_inputs("audit-only", earlier)
+    given |= given_inputs("audit-only", earlier, here=True)
     prompts = json.loads(given["generate_prompts_parameters"])
     prompts["generate_prompts"]["world"] = "nowhere.csv"
     given["generate_prompts_parameters"] = json.dumps(prompts)

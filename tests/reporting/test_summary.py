@@ -90,6 +90,8 @@ def test_an_evaluation_without_models_or_biases_is_refused() -> None:
         gap_rows({"aligned": {}})
     with pytest.raises(ArtifactError, match="no bias that both models have"):
         gap_rows(two({"gender": {"bias": 0.5}}, {"clip_t": 0.3}))
+    with pytest.raises(ArtifactError, match="change or named figures are no mapping"):
+        gap_rows(two({}, {}, change=[1]))
 
 
 def test_checks_are_empty_when_nothing_was_measured() -> None:

@@ -327,14 +327,18 @@ def test_what_cannot_be_read_is_one_error(tmp_path, monkeypatch):
         ("a: [", "no YAML"),
         ("", "no object"),
         ("kind: Service", "Document 1 has no apiVersion, kind or metadata.name"),
+        ("{apiVersion: v1, kind: A, metadata: [x]}", "Document 1 has no apiVersion"),
+        ("[a]", "Document 1 has no apiVersion"),
     ):
         file.write_text(text)
         with pytest.raises(ConfigError, match=message):
             read(file)
     needs_renderer()
     (tmp_path / "kustomization.yaml").write_text("resources: [nowhere.yaml]\n")
-    with pytest.raises(ConfigError, match="cannot be rendered.*nowhere.yaml"):
+    with pytest.raises(ConfigError, match="cannot be rendered.*nowhere.yaml") as caught:
         read(tmp_path)
+    assert "run.go" not in str(caught.value)
+    assert "What to do: correct the kustomization.yaml" in str(caught.value)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError, match="kubectl or kustomize, and neither is installed"):
         read(tmp_path)
