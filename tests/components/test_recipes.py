@@ -44,6 +44,7 @@ def peaks(page: str) -> dict[str, list[float]]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_finetuning_fits_and_takes_what_is_written(
     page: str, recipes: dict[str, Params], peaks: dict[str, list[float]]
 ) -> None:
