@@ -281,7 +281,7 @@ def test_after_a_failure_nothing_more_starts(place, repository):
     with pytest.raises(ArtifactError, match="unlucky"):
         CliRunner().invoke(cli.app, command, catch_exceptions=False)
     assert sorted(path.name for path in (place / "out/short").iterdir()) == ["seed-0", "seed-1"]
-    whole = [word.replace("13", "12") for word in command]
+    whole = [word.replace("rank=13", "rank=12") for word in command]
     result = CliRunner().invoke(cli.app, whole, catch_exceptions=False)
     said = [line for line in result.output.splitlines() if line.startswith("Finished: ")]
     assert [line[-1] for line in said] == ["0", "1", "2", "3"]
