@@ -76,6 +76,8 @@ def absent_places(params: Params, step: str | None = None) -> list[str]:
         step: What it opens counts; None: what all of them do.
     """
     opened = () if step is None else OPENS.get(step, ())
+    if step == "build_bank" and params.build_bank.source is None:
+        opened = ()
     if step == "finetune" and params.finetune.lambda_face == 0:
         opened = tuple(key for key in opened if key != EMBEDDER)
     return [

@@ -17,26 +17,24 @@ __all__ = ["check_images", "provenance"]
 REVISION = "EVENHAND_REVISION"
 
 
-def provenance(folder: Path, images: Images, *, dirty: bool, unpinned: bool) -> dict[str, str]:
+def provenance(folder: Path, images: Images, *, dirty: bool) -> dict[str, str]:
     """Tags of a run.
 
     Args:
         folder: The checkout.
-        images: Of the run.
+        images: Of the run, as they are: see `check_images`.
         dirty: Take a checkout with changes that are in no commit.
-        unpinned: Take images that are not named by their digest.
 
     Returns:
         ``git``, ``git.dirty`` where it is, ``data`` (SHA-256 of dvc.lock, which names every
         artifact by its hash), ``image.cpu`` and ``image.gpu``.
 
     Raises:
-        ConfigError: No commit, a dirty checkout, or an image without a digest.
+        ConfigError: No commit, or a dirty checkout.
 
     In an image, which holds no checkout, the commit is the one that the image was made of:
     ``EVENHAND_REVISION``.
     """
-    check_images(images, unpinned=unpinned)
     made_of = os.environ.get(REVISION, "")
     if re.fullmatch("[0-9a-f]{40}", made_of):
         return {"git": made_of, "image.cpu": images.cpu, "image.gpu": images.gpu}

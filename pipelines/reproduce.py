@@ -71,7 +71,7 @@ def check_checkout(run: Recorded, folder: Path, *, dirty: bool = False) -> None:
     from pipelines.provenance import provenance
     from pipelines.resources import Images
 
-    here = provenance(folder, Images("", ""), dirty=dirty, unpinned=True)
+    here = provenance(folder, Images("", ""), dirty=dirty)
     if here["git"] != run.tags["git"]:
         raise ConfigError(
             "The run was sent from another commit",

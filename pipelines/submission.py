@@ -15,7 +15,7 @@ from pipelines.compile import compile_pipeline
 from pipelines.cron import check_cron
 from pipelines.job import Job, Started
 from pipelines.lint import read_compiled
-from pipelines.provenance import provenance
+from pipelines.provenance import check_images, provenance
 from pipelines.resources import Placement
 from pipelines.server import Uncertain
 
@@ -103,7 +103,8 @@ def schedule(
 
 def _tags(request: Request, checkout: Path) -> dict[str, str]:
     images = request.placement.images
-    tags = provenance(checkout, images, dirty=request.dirty, unpinned=request.unpinned)
+    check_images(images, unpinned=request.unpinned)
+    tags = provenance(checkout, images, dirty=request.dirty)
     return {"pipeline": request.pipeline, **tags}
 
 

@@ -52,13 +52,12 @@ def untouched(capsys, main, out, *argv):
 @pytest.mark.parametrize("step", STEPS)
 def test_a_folder_of_others_is_left_alone(here, capsys, taken, step):
     main = importlib.import_module(f"components.{step}.main").main
-    option = "--output" if step == "finetune" else "--out"
-    said = untouched(capsys, main, taken, *STEPS[step], option, taken)
+    said = untouched(capsys, main, taken, *STEPS[step], "--out", taken)
     assert "no step wrote it" in said
     assert (taken / "thesis.txt").read_text() == "years of work"
     other = "artifacts/classifiers" if step == "generate_prompts" else "artifacts/prompts"
     there = shutil.copytree(here / other, taken / "other")
-    assert "of kind '" in untouched(capsys, main, taken, *STEPS[step], option, there)
+    assert "of kind '" in untouched(capsys, main, taken, *STEPS[step], "--out", there)
 
 
 def test_an_audit_does_not_write_into_the_images_it_reads(here, capsys, tmp_path):
@@ -84,7 +83,7 @@ def test_what_lies_beside_the_folder_is_left_alone_too(here, capsys, tmp_path):
 
 def test_checkpoints_do_not_end_with_the_folder_that_is_replaced(here, capsys, tmp_path):
     (tmp_path / "o" / "checkpoints").mkdir(parents=True)
-    argv = ("--output", tmp_path / "o", "--checkpoints", tmp_path / "o" / "checkpoints")
+    argv = ("--out", tmp_path / "o", "--checkpoints", tmp_path / "o" / "checkpoints")
     assert "where it reads" in untouched(capsys, finetune, tmp_path, *argv)
 
 

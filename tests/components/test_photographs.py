@@ -145,7 +145,7 @@ def test_finetuning_takes_its_aims_from_a_bank_of_fairface(tiny_world, root, rep
     given = [word for option in options for word in ("--set", option)]
     assert build_bank(["--params", str(path), *given, "--out", str(bank)]) == 0
     places = {"params": path, "prompts": tiny_world.prompts, "classifiers": tiny_world.classifiers,
-              "bank": bank, "checkpoints": tmp_path / "c", "output": tmp_path / "o",
+              "bank": bank, "checkpoints": tmp_path / "c", "out": tmp_path / "o",
               "metrics": tmp_path / "m.json"}  # fmt: skip
     assert finetune([word for k, v in places.items() for word in (f"--{k}", str(v))]) == 0
     log = read_table(tmp_path / "o" / "log.parquet")

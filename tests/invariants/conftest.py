@@ -22,7 +22,7 @@ def finetune_arguments(tiny_world: TinyWorld) -> Callable[[Path, Path], list[str
             "classifiers": tiny_world.classifiers,
             "bank": tiny_world.bank,
             "checkpoints": folder / "checkpoints",
-            "output": folder / "output",
+            "out": folder / "output",
             "metrics": folder / "metrics.json",
         }
         return [text for name, place in places.items() for text in (f"--{name}", str(place))]

@@ -32,7 +32,7 @@ def reproduce(fake, *more):  # noqa: F811
 @pytest.fixture
 def sent(fake, checkout):  # noqa: F811
     """What the server keeps of a run of this very checkout."""
-    tags = provenance(checkout, IMAGES, dirty=False, unpinned=False)
+    tags = provenance(checkout, IMAGES, dirty=False)
     description = lines({"pipeline": "align-and-evaluate", **tags})
     parameters = arguments("align-and-evaluate", load(checkout / "params.yaml", [ITERATIONS]))
     parameters |= given_policy(checkout / "policy.yaml")
