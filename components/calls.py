@@ -4,22 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from components.published import PUBLISHED
 
 if TYPE_CHECKING:
     from fairness_core.config import Params
 
 __all__ = ["calls_of"]
-
-# Of Stable Diffusion 1.5, as published: PNDM.
-PUBLISHED: dict[str, Any] = {
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "steps_offset": 1,
-    "skip_prk_steps": True,
-    "set_alpha_to_one": False,
-}
 
 
 def calls_of(params: Params) -> Callable[[int], int]:
@@ -38,6 +30,6 @@ def calls_of(params: Params) -> Callable[[int], int]:
     if base.startswith(PREFIX) or Path(base).is_dir():
         scheduler = load_scheduler(resolve(base), sampler)
     else:
-        published = PNDMScheduler(**PUBLISHED)
+        published = PNDMScheduler(**PUBLISHED["scheduler"])
         scheduler = published if sampler is None else scheduler_of(sampler, published)
     return lambda steps: network_calls(scheduler, steps)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fairness_core.config.nearest import nearest
-from fairness_core.config.places import model_names, named_places
+from fairness_core.config.places import key_of, model_names, named_places
 from fairness_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from fairness_core.config import Params
 
-__all__ = ["absent_places", "check_places", "wrong_models"]
+__all__ = ["absent_places", "check_places", "sections_of", "wrong_models"]
 
-PINNED = re.compile(r"[^@]+@[0-9a-f]{40}")
 EMBEDDER = "models.face_embedder"
 DETECTORS = ("models.detector", "models.second_detector")
 AUDITS = ("models.audit_image_text", "models.audit_image_self")
@@ -50,10 +48,10 @@ def wrong_models(params: Params) -> list[str]:
         params: A run's, or a part of them.
     """
     from fairness_core.portraits.models import PREFIX, SHIPPED, WEIGHTS
-    from fairness_core.runtime.hub import is_hub_id
+    from fairness_core.runtime.hub import is_hub_id, is_pinned
 
     found = []
-    for place, name in model_names(_plain(params)):
+    for place, name in model_names(sections_of(params)):
         problem = ""
         if name.startswith(PREFIX):
             model, _, inside = name.removeprefix(PREFIX).partition("/")
@@ -61,10 +59,10 @@ def wrong_models(params: Params) -> list[str]:
                 problem = f"no model of that name ships{nearest(model, SHIPPED)}"
             elif not (WEIGHTS / model / inside).exists():
                 problem = f"{PREFIX}{model} has no '{inside}'"
-        elif not Path(name).is_dir() and is_hub_id(name) and not PINNED.fullmatch(name):
+        elif not Path(name).is_dir() and is_hub_id(name) and not is_pinned(name):
             problem = "a model of the hub needs a commit, 40 hexadecimal digits, after the @"
         if problem:
-            found.append(f"{'.'.join(map(str, place))}: {name}: {problem}")
+            found.append(f"{key_of(place)}: {name}: {problem}")
     return found
 
 
@@ -81,11 +79,10 @@ def absent_places(params: Params, step: str | None = None) -> list[str]:
     if step == "finetune" and params.finetune.lambda_face == 0:
         opened = tuple(key for key in opened if key != EMBEDDER)
     return [
-        f"{key}: {named.path}"
-        for named in named_places(_plain(params))
+        str(named)
+        for named in named_places(sections_of(params))
         if not named.there
-        for key in [".".join(map(str, named.place))]
-        if step is None or any(f"{key}.".startswith(f"{one}.") for one in opened)
+        if step is None or any(f"{named.key}.".startswith(f"{one}.") for one in opened)
     ]
 
 
@@ -109,5 +106,6 @@ def check_places(params: Params, step: str) -> None:
         )
 
 
-def _plain(params: Params) -> dict[str, Any]:
+def sections_of(params: Params) -> dict[str, Any]:
+    """Plain values of the sections that are there: a task has only those that it reads."""
     return {name: params.section(name) for name in params.model_fields_set}

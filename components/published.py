@@ -10,6 +10,15 @@ __all__ = ["PHOTO", "PUBLISHED"]
 # Stable Diffusion 1.5; CLIP ViT-H/14 and DINOv2 ViT-B/14 of the training, ViT-bigG/14 and
 # ViT-g/14 of the audit: where these differ from the libraries' own defaults.
 PUBLISHED: Mapping[str, dict[str, Any]] = {
+    # Of diffusers' PNDMScheduler.
+    "scheduler": {
+        "beta_start": 0.00085,
+        "beta_end": 0.012,
+        "beta_schedule": "scaled_linear",
+        "steps_offset": 1,
+        "skip_prk_steps": True,
+        "set_alpha_to_one": False,
+    },
     "unet": {
         "sample_size": 64,
         "cross_attention_dim": 768,

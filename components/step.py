@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.parameters import read_parameters, tags_of
-from components.places import check_places
+from components.places import check_places, sections_of
 from fairness_core.errors import EvenhandError, told
 
 if TYPE_CHECKING:
@@ -184,9 +184,8 @@ def prepare_libraries(params: Params, model: str | None = None) -> None:
     """
     from fairness_core.config.places import model_names
 
-    # A task has only the sections, and of them the values, that it reads.
-    read = {name: params.section(name) for name in params.model_fields_set}
-    fetching = any("@" in name for name in (model or "", *(name for _, name in model_names(read))))
+    named = (name for _, name in model_names(sections_of(params)))
+    fetching = any("@" in name for name in (model or "", *named))
     for key in QUIET.keys() - ({"HF_HUB_OFFLINE"} if fetching else set()):
         os.environ.setdefault(key, QUIET[key])
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from components.task import CHECKPOINTS, ORIGINALS, TRACKING
+from components.task import CHECKPOINTS, ORIGINALS, TRACKING, kept_originals
 from fairness_core.config import load, load_preset
 from fairness_core.config.places import moved_places, named_places
 from fairness_core.config.presets import assignments, experiment
@@ -93,10 +93,13 @@ def _bare(assignment: str) -> str:
 
 def _environment(name: str, *, keep: bool) -> dict[str, str]:
     """What steps need in any workspace: this Python first; here lies what is to outlive it."""
-    originals = Path(os.environ.get(ORIGINALS) or "artifacts/originals").absolute()
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     tracking = os.environ.get(TRACKING) or f"sqlite:///{Path.cwd()}/mlflow.db"
-    given = os.environ | {"PATH": path, ORIGINALS: str(originals), TRACKING: tracking}
+    given = os.environ | {
+        "PATH": path,
+        ORIGINALS: str(kept_originals().absolute()),
+        TRACKING: tracking,
+    }
     if not keep:
         # By name: at its end a run removes what others in its folder have half written.
         given[CHECKPOINTS] = str(Path("artifacts/checkpoints").absolute() / name)
@@ -131,11 +134,11 @@ def _check_checkout(preset: Preset | None) -> None:
 def _check_places(params: Mapping[str, Any]) -> None:
     """Said now, and not after the steps that need none of them."""
     missing = [
-        f"{'.'.join(map(str, named.place))}: {named.path}"
+        str(named)
         for named in named_places(params)
         # Without a bank nobody reads the embedder.
         if not named.there
-        and (named.place != ("models", "face_embedder") or params["build_bank"]["source"])
+        and (named.key != "models.face_embedder" or params["build_bank"]["source"])
     ]
     if missing:
         raise ConfigError(

@@ -10,7 +10,8 @@ from fairness_core.config.sound import Check, Sound
 
 __all__ = ["FACE_CHECKS"]
 
-PORTRAITS, DATA_SETS = "portraits", ("fairface", "celeba")
+PORTRAITS = "portraits"
+DATA_SETS = LABELLED.keys() - {PORTRAITS}
 
 
 def _by_attribute(key: str) -> Check:

@@ -10,7 +10,7 @@ from typing import Any
 from fairness_core.config.choices import SOURCE
 from fairness_core.config.source import Place, merge
 
-__all__ = ["Named", "model_names", "moved_places", "named_places"]
+__all__ = ["Named", "key_of", "model_names", "moved_places", "named_places"]
 
 # Texts of section models that name no folder.
 NO_FOLDER = ("sampler", "detector_device")
@@ -32,6 +32,20 @@ class Named:
     before: str
     path: Path
     there: bool
+
+    @property
+    def key(self) -> str:
+        """As ``section.key``."""
+        return key_of(self.place)
+
+    def __str__(self) -> str:
+        """As errors name it."""
+        return f"{self.key}: {self.path}"
+
+
+def key_of(place: Place) -> str:
+    """A place as ``section.key``."""
+    return ".".join(map(str, place))
 
 
 def model_names(params: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:

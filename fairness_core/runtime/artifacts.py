@@ -119,11 +119,7 @@ def verify(folder: Path | str, kind: str | None = None, version: int = 1) -> dic
         if not path.resolve().is_relative_to(folder.resolve()):
             raise ArtifactError("A manifest names a file outside its folder", given=path)
         if not path.is_file():
-            raise ArtifactError(
-                "A file is missing from a folder",
-                given=path,
-                do=run_again(folder, kind or manifest.get("kind")),
-            )
+            raise ArtifactError("A file is missing from a folder", given=path, do=again)
         found = sha256_file(path)
         if found != entry["sha256"]:
             raise ArtifactError(

@@ -10,7 +10,7 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from fairness_core.errors import ModelError
 
-__all__ = ["fetch", "is_hub_id"]
+__all__ = ["fetch", "is_hub_id", "is_pinned"]
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+@.*")
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -41,6 +41,11 @@ def is_hub_id(name: str) -> bool:
     return HUB_ID.fullmatch(name) is not None
 
 
+def is_pinned(name: str) -> bool:
+    """Whether the revision of ``ORG/NAME@REVISION`` is a commit."""
+    return COMMIT.fullmatch(name.partition("@")[2]) is not None
+
+
 def fetch(name: str) -> Path:
     """Find a model in the hub's local cache, and fetch what is missing of it.
 
@@ -57,7 +62,7 @@ def fetch(name: str) -> Path:
         ModelError: The revision is no commit, or the model can be neither found nor fetched.
     """
     repository, _, revision = name.partition("@")
-    if not COMMIT.fullmatch(revision):
+    if not is_pinned(name):
         raise ModelError(
             "A model of the hub needs a pinned revision, the 40 hexadecimal digits of a commit",
             given=name,
