@@ -187,6 +187,20 @@ def planned_memory(found: Mapping[str, Any]) -> Figure:
     return made
 
 
+def layouts(found: Mapping[str, Any]) -> Figure:
+    """How many times as fast a call is with one thing changed."""
+    rows, made = found["rows"], figure(9.0, 2.8)
+    timed = [name for name, row in next(iter(rows.values())).items() if isinstance(row, Mapping)]
+    for axes, what in zip(made.subplots(1, len(timed), sharey=True), timed, strict=True):
+        values = {name: row[what]["times_faster"] for name, row in rows.items()}
+        colours = [OURS, *[OTHER] * (len(values) - 1)]
+        bars(axes, values, label="times as fast", shown="{:.2f}", colours=colours)
+        axes.set_title(what, fontsize=9, loc="left")
+        # bars() turns its own axis, and these share theirs.
+        axes.set_ylim(len(values) - 0.5, -0.5)
+    return made
+
+
 PLOTS: dict[str, Callable[[Mapping[str, Any]], Figure]] = {
     "step": step,
     "gradient_memory": gradient_memory,
@@ -194,6 +208,7 @@ PLOTS: dict[str, Callable[[Mapping[str, Any]], Figure]] = {
     "throughput": throughput,
     "processes": processes,
     "planned_memory": planned_memory,
+    "layouts": layouts,
 }
 
 
