@@ -6,7 +6,6 @@ from .finished_runs import FinishedRun, find_runs, keep_run, read_run
 from .further import split_findings
 from .gradient_curves import Band, bands, draw_bands
 from .page import build_page
-from .picture import side_by_side
 from .results_markdown import results_page
 from .tables import (
     before_after_markdown,
@@ -37,7 +36,6 @@ __all__ = [
     "keep_run",
     "read_run",
     "results_page",
-    "side_by_side",
     "split_findings",
     "target_facts",
     "write_figures",
