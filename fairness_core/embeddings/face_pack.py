@@ -16,10 +16,10 @@ from torch.nn import functional as F  # noqa: N812
 from fairness_core.embeddings.face_identity import CONFIG, KIND, WEIGHTS, FaceEmbedder
 from fairness_core.embeddings.face_network import FACE_SIZE, FaceNetwork
 from fairness_core.embeddings.iresnet import IResNet
-from fairness_core.embeddings.model_folder import read_json, require_file
 from fairness_core.embeddings.onnx_network import PROBLEMS, OnnxNetwork, graph_inputs
 from fairness_core.embeddings.onnx_twin import onnx_twin_gap
 from fairness_core.errors import ModelError
+from fairness_core.model_folders import read_json, require_file
 from fairness_core.onnx_files import read_onnx
 
 __all__ = [

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from fairness_core.embeddings.face_network import FaceNetwork
-from fairness_core.embeddings.model_folder import require_file
 from fairness_core.errors import ModelError
+from fairness_core.model_folders import require_file
 from fairness_core.onnx_files import insightface_model
 
 __all__ = ["onnx_twin_gap"]
