@@ -30,8 +30,8 @@ from fairness_core.attributes import AttributeSpace
 from fairness_core.classifiers import build
 from fairness_core.diffusion import DiffusionStack
 from fairness_core.embeddings import FaceBank, FaceEmbedder, ImageSelfEncoder, ImageTextEncoder
-from fairness_core.embeddings.model_folder import ImageInput
 from fairness_core.faces import REFERENCE_POINTS
+from fairness_core.model_folders import ImageInput
 from fairness_core.training import Models, Realism
 from fairness_core.types import Faces
 

@@ -133,7 +133,7 @@ def network(models: Mapping[str, Any], name: str, precision: str) -> Any:
 
 def seen_side(models: Mapping[str, Any], name: str) -> int:
     """Side of what an encoder sees, px: of its preprocessor, or the published ones'."""
-    from fairness_core.embeddings.model_folder import ImageInput
+    from fairness_core.model_folders import ImageInput
     from fairness_core.portraits.models import resolve
 
     there = configuration(models, name) is not None
@@ -145,8 +145,9 @@ def faces_of(params: Params) -> list[tuple[Any, Callable[[Tensor], Tensor], int]
     from transformers import AutoConfig, AutoModelForImageClassification
     from transformers.initialization import no_init_weights
 
-    from fairness_core.classifiers import InputFormat, untrained
+    from fairness_core.classifiers import untrained
     from fairness_core.embeddings import FACE_SIZE, untrained_face_embedder
+    from fairness_core.model_folders import ImageInput
 
     def classified(network: Any, side: int) -> tuple[Any, Callable[[Tensor], Tensor], int]:
         network.eval().requires_grad_(False)
@@ -160,7 +161,7 @@ def faces_of(params: Params) -> list[tuple[Any, Callable[[Tensor], Tensor], int]
             return fitted("mobilenet_v3_large", PHOTO)
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         network = AutoModelForImageClassification.from_config(config)
-        return classified(network, InputFormat.read(folder).size)
+        return classified(network, ImageInput.read(folder).size)
 
     told = params.section("calibrate_classifier")
     with no_init_weights():

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from fairness_core.attributes import AttributeSpace
     from fairness_core.config import Params
-    from fairness_core.evaluation import Instruments
+    from fairness_core.evaluation import Instruments, Sampling
     from fairness_core.faces import FaceDetector
     from fairness_core.runtime.tracking import Tracker
 
@@ -36,6 +36,7 @@ __all__ = [
     "face_detector",
     "open_step",
     "prepare_libraries",
+    "sampling_of",
 ]
 
 QUIET = {
@@ -151,6 +152,20 @@ def audit_instruments(
         image_self=ImageSelfEncoder.load(resolve(models["audit_image_self"])),
         device=device,
     )
+
+
+def sampling_of(section: Mapping[str, Any], stage: str, settings: Settings) -> Sampling:
+    """How section ``generate_images`` samples; its precision is the model's, not the sampler's.
+
+    Args:
+        section: Section ``generate_images``.
+        stage: Enters the images' seeds, see ``Sampling``.
+        settings: Section ``run``, whose seed does too.
+    """
+    from fairness_core.evaluation import Sampling
+
+    told = {name: value for name, value in section.items() if name != "precision"}
+    return Sampling(stage, settings.seed, **told)
 
 
 def arguments(step: str, about: str | None) -> argparse.ArgumentParser:

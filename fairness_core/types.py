@@ -81,6 +81,3 @@ class Trajectory:
     def __len__(self) -> int:
         """Number of sampling steps."""
         return len(self.timesteps)
-
-
-Probabilities = Mapping[str, Float[Tensor, "n k"]]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.step import Settings, Step, face_detector
+from components.step import Settings, Step, face_detector, sampling_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,14 +65,13 @@ def sample_model(
     import pandas as pd
 
     from fairness_core.diffusion import DiffusionStack
-    from fairness_core.evaluation import Sampling, generate_folder, plan_images
+    from fairness_core.evaluation import generate_folder, plan_images
     from fairness_core.export import load_bundle, weights_sha256
     from fairness_core.portraits.models import resolve
     from fairness_core.runtime import as_dtype, sha256_file
 
     assert subject.model is not None
-    shape = {name: value for name, value in sampling.items() if name != "precision"}
-    told = Sampling(STAGE, settings.seed, **shape)
+    told = sampling_of(sampling, STAGE, settings)
     counts = pd.DataFrame({"prompt_id": prompts["prompt_id"], "images": images})
     rows = plan_images(prompts.assign(split=STAGE), counts, told, model="audited")
     folder = resolve(subject.model)

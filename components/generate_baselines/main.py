@@ -15,7 +15,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.step import Settings, arguments, execute, face_detector, open_step
+from components.step import (
+    Settings,
+    arguments,
+    execute,
+    face_detector,
+    open_step,
+    sampling_of,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -80,11 +87,12 @@ def run(
         ModelError: The base model is missing or damaged, or a method has no way to its kind.
         PromptError: No prompt to sample, one too long for the model, or an unusable wording.
     """
-    from components.generate_baselines.prepare import Look, applied, check_model, prepare
+    from components.generate_baselines.prepare import applied, check_model, prepare
     from fairness_core.attributes import AttributeSpace
+    from fairness_core.baselines import UCE_NOISE
     from fairness_core.config import Baselines
     from fairness_core.diffusion import DiffusionStack
-    from fairness_core.evaluation import IMAGE_NOISE, Sampling, generate_folder, plan_images
+    from fairness_core.evaluation import IMAGE_NOISE, generate_folder, plan_images
     from fairness_core.export import weights_sha256
     from fairness_core.portraits.models import resolve
     from fairness_core.prompts import ALWAYS
@@ -110,10 +118,10 @@ def run(
         catalog = read_table(prompts / "prompts.parquet")
         plan = read_table(prompts / "plan.parquet")
         wanted = catalog.loc[catalog["split"].isin([split, *also, *ALWAYS]), "prompt_id"]
-        told = {k: v for k, v in generate_images.items() if k != "precision"}
         dtype = as_dtype(generate_images["precision"])
-        sampling = Sampling(IMAGE_NOISE, settings.seed, **told)
-        look = Look(**told, seed=settings.seed)
+        sampling, search = (
+            sampling_of(generate_images, stage, settings) for stage in (IMAGE_NOISE, UCE_NOISE)
+        )
         folder = resolve(models["base"])
         shared = {
             "sampler": models["sampler"],
@@ -134,7 +142,7 @@ def run(
             check_model(section.methods, stack)
             judges = _judges(models, classifiers, space, step.device)
             facts = prepare(
-                method, stack, catalog, narrow, section, judges, look, work / method,
+                method, stack, catalog, narrow, section, judges, search, work / method,
                 {**recipe, "seed": settings.seed, "sampling": dict(generate_images)},
             )  # fmt: skip
             rows = plan_images(

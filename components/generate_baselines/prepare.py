@@ -18,12 +18,13 @@ from fairness_core.attributes import AttributeSpace
 from fairness_core.classifiers import AttributeClassifier
 from fairness_core.config import Baselines
 from fairness_core.diffusion import DiffusionStack
+from fairness_core.evaluation import Sampling
 from fairness_core.faces import FaceDetector
 from fairness_core.prompts import prompt_spaces
 from fairness_core.runtime.artifacts import read_json, write_json
 from fairness_core.runtime.logs import get_logger
 
-__all__ = ["Judges", "Look", "applied", "check_model", "prepare"]
+__all__ = ["Judges", "applied", "check_model", "prepare"]
 
 FACTS = "preparation.json"
 WEIGHTS = "weights.safetensors"
@@ -35,17 +36,6 @@ class Judges:
 
     detector: FaceDetector
     classifier: AttributeClassifier
-
-
-@dataclass(frozen=True)
-class Look:
-    """How images are sampled while weights are searched."""
-
-    steps: int
-    guidance: float
-    batch_size: int
-    decode_batch_size: int | None
-    seed: int
 
 
 def check_model(methods: Sequence[str], stack: DiffusionStack) -> None:
@@ -66,20 +56,20 @@ def prepare(
     space: AttributeSpace,
     section: Baselines,
     judges: Judges,
-    look: Look,
+    search: Sampling,
     folder: Path,
     recipe: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Make what the method needs and keep it in the folder; one already there is not made again.
 
     Args:
-        method: One of ``baselines.METHODS``.
+        method: ``intervention``, ``debiasvl`` or ``uce``.
         stack: The base model; uce leaves it edited.
         catalog: The checked prompts.
         space: The attributes that are to be balanced, with their targets.
         section: Parameters.
         judges: Networks that measure.
-        look: Sampling while weights are searched.
+        search: How uce's rounds are sampled.
         folder: Where ``preparation.json`` and weights go.
         recipe: Everything that decides the result.
 
@@ -98,7 +88,7 @@ def prepare(
     elif method == "debiasvl":
         told, weights = _debiasvl(stack, catalog, space, section)
     else:
-        told, weights = _uce(stack, catalog, space, section, judges, look)
+        told, weights = _uce(stack, catalog, space, section, judges, search)
     facts = {
         "seconds": time.monotonic() - began,
         "network_forwards": stack.calls.forwards,
@@ -177,7 +167,7 @@ def _uce(
     space: AttributeSpace,
     section: Baselines,
     judges: Judges,
-    look: Look,
+    search: Sampling,
 ) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     concepts = baselines.neutral_occupations(catalog, section.concepts)
     ids, own = concepts["prompt_id"], prompt_spaces(concepts, space)
@@ -194,12 +184,8 @@ def _uce(
             judges.detector,
             judges.classifier,
             space,
+            search,
             images=section.images,
-            steps=look.steps,
-            guidance=look.guidance,
-            batch_size=look.batch_size,
-            decode_batch_size=look.decode_batch_size,
-            seed=look.seed,
             turn=turn,
         )
 

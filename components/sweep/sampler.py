@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.step import Settings, Step, audit_instruments
+from components.step import Settings, Step, audit_instruments, sampling_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +28,7 @@ class Sampler:
         models: Section ``models``.
         classifiers: Folder of ``calibrate_classifier``; its ``audit`` measures.
         bundle: Folder of ``publish``.
-        sampling: Section ``generate_images``: images per call and precision.
+        sampling: Section ``generate_images``; a point's own guidance and steps take its place.
         settings: Section ``run``.
         step: The running step.
         out: Folder of the images.
@@ -94,7 +94,6 @@ class Sampler:
         from fairness_core.diffusion import scheduler_of
         from fairness_core.evaluation import (
             IMAGE_NOISE,
-            Sampling,
             assess,
             generate_folder,
             plan_images,
@@ -105,8 +104,8 @@ class Sampler:
         own = point.sampler == "own"
         stack.scheduler = self._own if own else scheduler_of(point.sampler, self._own)
         # The noise of the evaluation: the centre's images are the evaluation's.
-        sizes = {name: self._sampling[name] for name in ("batch_size", "decode_batch_size")}
-        told = Sampling(IMAGE_NOISE, self._settings.seed, point.guidance, point.steps, **sizes)
+        setting = {"guidance": point.guidance, "steps": point.steps}
+        told = sampling_of({**self._sampling, **setting}, IMAGE_NOISE, self._settings)
         counts = pd.DataFrame({"prompt_id": prompts["prompt_id"], "images": images})
         rows = plan_images(prompts, counts, told, model=model)
         folder = self._out / "images" / point.name / model

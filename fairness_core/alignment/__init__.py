@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fairness_core.alignment.assignment import assign_counts, cell_costs, count_compositions
+from fairness_core.alignment.assignment import cell_costs, count_compositions
 from fairness_core.alignment.targets import held_targets, make_targets, take_rows
 from fairness_core.alignment.transport import (
     binary_targets,
@@ -12,7 +12,6 @@ from fairness_core.alignment.transport import (
 )
 
 __all__ = [
-    "assign_counts",
     "binary_targets",
     "cell_costs",
     "count_compositions",

@@ -14,7 +14,6 @@ from scipy.special import gammaln
 from fairness_core.attributes import AttributeSpace
 
 __all__ = [
-    "assign_counts",
     "average_plan",
     "cell_costs",
     "composition_probabilities",
@@ -46,21 +45,6 @@ def cell_costs(
     return np.asarray(np.sqrt(np.sum(squares, axis=0)))
 
 
-def assign_counts(
-    cost: Float64[np.ndarray, "n cells"], counts: Int64[np.ndarray, " cells"]
-) -> Int64[np.ndarray, " n"]:
-    """The cells that minimise sum_i cost[i, cell_i] with ``counts[c]`` images in each cell c.
-
-    Args:
-        cost: Distance of every image to every cell.
-        counts: Images wanted per cell; sums to n.
-
-    Returns:
-        The cell of each image. Equal rows: the earlier row gets the earlier cell.
-    """
-    return _solve(_break_ties(cost), np.repeat(np.arange(counts.size), counts))
-
-
 def average_plan(
     cost: Float64[np.ndarray, "n cells"],
     counts: Int64[np.ndarray, "d cells"],
@@ -74,7 +58,7 @@ def average_plan(
         weights: Summing to 1.
 
     Returns:
-        Rows in the simplex.
+        Rows in the simplex. Equal rows: the earlier row gets the earlier cell.
     """
     plan = np.zeros_like(cost)
     rows, cells = np.arange(cost.shape[0]), np.arange(cost.shape[1])

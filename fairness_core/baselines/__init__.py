@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from fairness_core.baselines.balance import Balance, Edited, balance, class_shares, class_targets
+from fairness_core.baselines.balance import (
+    UCE_NOISE,
+    Balance,
+    Edited,
+    balance,
+    class_shares,
+    class_targets,
+)
 from fairness_core.baselines.concepts import (
     class_words,
     concept_texts,
@@ -26,7 +33,7 @@ from fairness_core.baselines.projection import (
 )
 
 __all__ = [
-    "METHODS",
+    "UCE_NOISE",
     "Balance",
     "Edited",
     "balance",
@@ -49,5 +56,3 @@ __all__ = [
     "projections",
     "require_text_unet",
 ]
-
-METHODS = ("intervention", "uce", "debiasvl")

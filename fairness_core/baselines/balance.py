@@ -12,16 +12,17 @@ from torch import Tensor
 from fairness_core.attributes import AttributeSpace
 from fairness_core.baselines.editing import edit_matrix, edited_weights, load_edit, projections
 from fairness_core.classifiers import AttributeClassifier
-from fairness_core.diffusion import DiffusionStack, decode, encode_prompts, sample
+from fairness_core.diffusion import DiffusionStack
 from fairness_core.errors import ConfigError
+from fairness_core.evaluation import Sampling, sample_images
 from fairness_core.faces import FaceDetector
 from fairness_core.runtime.logs import get_logger, progress
-from fairness_core.runtime.seeds import image_noise
 from fairness_core.training.perceive import perceive
 
-__all__ = ["Balance", "Edited", "balance", "class_shares", "class_targets"]
+__all__ = ["UCE_NOISE", "Balance", "Edited", "balance", "class_shares", "class_targets"]
 
-STAGE = "baseline uce"
+# Stage of the noise of the rounds, see ``Sampling``.
+UCE_NOISE = "baseline uce"
 
 Measure = Callable[[int], Float[Tensor, "e w"]]
 
@@ -133,13 +134,9 @@ def class_shares(
     detector: FaceDetector,
     classifier: AttributeClassifier,
     space: AttributeSpace,
+    sampling: Sampling,
     *,
     images: int,
-    steps: int,
-    guidance: float,
-    batch_size: int,
-    decode_batch_size: int | None = None,
-    seed: int,
     turn: int,
 ) -> Float[Tensor, "e w"]:
     """Shares of every class among the faces of each prompt's images, by the training classifier.
@@ -150,12 +147,8 @@ def class_shares(
         detector: Finds the faces.
         classifier: The training classifier.
         space: The attributes that are measured.
+        sampling: Noise and sampler.
         images: Images of each prompt.
-        steps: Sampling steps.
-        guidance: Classifier-free guidance.
-        batch_size: Images per network call.
-        decode_batch_size: Images decoded at once; None: ``batch_size``.
-        seed: The run's seed.
         turn: The round: every one has its own noise.
 
     Returns:
@@ -164,29 +157,13 @@ def class_shares(
     seen = torch.zeros(len(prompts), space.width)
     faces = torch.zeros(len(prompts), 1)
     places = [(p, i) for p in range(len(prompts)) for i in range(images)]
-    starts = range(0, len(places), batch_size)
+    size = sampling.batch_size
+    starts = range(0, len(places), size)
     for start in progress(starts, total=len(starts), label=f"round {turn + 1} measured"):
-        rows = places[start : start + batch_size]
+        rows = places[start : start + size]
         owners = [p for p, _ in rows]
-        unique = list(dict.fromkeys(owners))
-        encoded = encode_prompts(stack, ["", *(prompts[p] for p in unique)])
-        noise = image_noise(
-            STAGE,
-            [prompts[p] for p in owners],
-            [turn * images + i for _, i in rows],
-            stack.latent_shape,
-            seed=seed,
-        )
-        drawn = sample(
-            stack,
-            noise.to(stack.device),
-            encoded[[1 + unique.index(p) for p in owners]],
-            encoded[:1],
-            guidance=guidance,
-            steps=steps,
-        )
-        parts = drawn.final.split(decode_batch_size or batch_size)
-        shown = torch.cat([decode(stack, part) for part in parts])
+        numbers = [turn * images + i for _, i in rows]
+        shown = sample_images(stack, [prompts[p] for p in owners], numbers, sampling)
         found = perceive(shown, detector, classifier)
         present = found.faces.present.float().cpu()
         faces.index_add_(0, torch.tensor(owners), present[:, None])

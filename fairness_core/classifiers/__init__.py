@@ -8,7 +8,6 @@ from fairness_core.classifiers.calibrate import (
     reliability,
 )
 from fairness_core.classifiers.fit import Epoch, History, fit
-from fairness_core.classifiers.input_format import InputFormat
 from fairness_core.classifiers.model_folder import load_weights
 from fairness_core.classifiers.network import AttributeClassifier, label_names
 from fairness_core.classifiers.ready import join_classifiers
@@ -19,7 +18,6 @@ __all__ = [
     "Crops",
     "Epoch",
     "History",
-    "InputFormat",
     "build",
     "expected_calibration_error",
     "fit",

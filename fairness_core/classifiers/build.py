@@ -16,13 +16,13 @@ from transformers import (
 )
 
 from fairness_core.attributes import AttributeSpace
-from fairness_core.classifiers.input_format import InputFormat
 from fairness_core.classifiers.mobilenet_v3 import (
     MobileNetV3Config,
     MobileNetV3LargeForImageClassification,
 )
 from fairness_core.classifiers.network import AttributeClassifier, label_names
 from fairness_core.errors import ConfigError
+from fairness_core.model_folders import ImageInput
 
 __all__ = ["NETWORKS", "build", "untrained"]
 
@@ -55,7 +55,7 @@ def build(
         network = untrained(kind, space, size)
     # The large ones are published with the mean and spread of ImageNet's photographs.
     photographs = (IMAGENET_MEAN, IMAGENET_STD) if kind in PUBLISHED else ()
-    return AttributeClassifier(network.eval(), space, InputFormat(size, *photographs))
+    return AttributeClassifier(network.eval(), space, ImageInput(size, *photographs))
 
 
 def untrained(kind: str, space: AttributeSpace, size: int) -> nn.Module:

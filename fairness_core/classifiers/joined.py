@@ -16,7 +16,7 @@ from transformers import (
     PretrainedConfig,
 )
 
-from fairness_core.classifiers.input_format import InputFormat
+from fairness_core.model_folders import ImageInput
 
 __all__ = ["JoinedClassifiers", "JoinedConfig"]
 
@@ -65,7 +65,7 @@ class JoinedClassifiers(nn.Module):
             )
             form = member["format"]
             self.formats.append(
-                InputFormat(form["size"], tuple(form["mean"]), tuple(form["std"]), form["mode"])
+                ImageInput(form["size"], tuple(form["mean"]), tuple(form["std"]), form["mode"])
             )
             self.classes.append(tuple(member["classes"]))
 

@@ -5,24 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoModelForImageClassification
 
-from fairness_core.classifiers.input_format import read_json
 from fairness_core.classifiers.joined import JoinedClassifiers, JoinedConfig
 from fairness_core.classifiers.mobilenet_v3 import (
     MobileNetV3Config,
     MobileNetV3LargeForImageClassification,
 )
 from fairness_core.errors import ModelError
+from fairness_core.model_folders import LOAD_ERRORS, load_pretrained, read_json
 
-__all__ = ["OWN", "load_network", "load_weights"]
+__all__ = ["FOLDER", "OWN", "load_network", "load_weights"]
 
 WEIGHTS = "model.safetensors"
-LOAD_ERRORS = (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError)
+FOLDER = "give a folder that AttributeClassifier.save wrote"
 # Networks that transformers does not have, by the model_type of their config.json.
 OWN = {
     MobileNetV3Config.model_type: MobileNetV3LargeForImageClassification,
@@ -43,34 +41,12 @@ def load_network(folder: str | Path) -> nn.Module:
             raise ModelError(
                 f"The classifier folder has no {what} ({name})",
                 given=folder,
-                do="give a folder that AttributeClassifier.save wrote",
+                do=FOLDER,
             )
     kind: Any = OWN.get(
         read_json(folder / "config.json").get("model_type", ""), AutoModelForImageClassification
     )
-    try:
-        network, info = kind.from_pretrained(
-            str(folder),
-            local_files_only=True,
-            use_safetensors=True,
-            output_loading_info=True,
-            dtype=torch.float32,
-        )
-    except LOAD_ERRORS as error:
-        raise ModelError(
-            f"Could not load the classifier ({type(error).__name__}: {str(error)[:300]})",
-            given=folder,
-            do="fetch or train it again",
-        ) from error
-    wrong = sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"])
-    if wrong:
-        raise ModelError(
-            f"The classifier lacks {len(wrong)} weights, the first of them {wrong[0]}",
-            given=folder,
-            do="use weights and a config.json that belong together",
-        )
-    assert isinstance(network, nn.Module)
-    return network.eval()
+    return load_pretrained(kind, folder, "classifier")
 
 
 def load_weights(network: nn.Module, path: str | Path) -> list[str]:

@@ -12,9 +12,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fairness_core.attributes import AttributeSpace
-from fairness_core.classifiers.input_format import InputFormat, read_json, write_json
-from fairness_core.classifiers.model_folder import load_network
+from fairness_core.classifiers.model_folder import FOLDER, load_network
 from fairness_core.errors import ModelError
+from fairness_core.model_folders import ImageInput, read_json, write_json
 
 __all__ = ["AttributeClassifier", "label_names"]
 
@@ -46,7 +46,7 @@ class AttributeClassifier(nn.Module):
         self,
         network: nn.Module,
         space: AttributeSpace,
-        format: InputFormat,
+        format: ImageInput,
         temperatures: Mapping[str, float] | None = None,
     ) -> None:
         """Hold the network as it is.
@@ -92,10 +92,10 @@ class AttributeClassifier(nn.Module):
                 given=", ".join(found),
                 do=f"use a classifier with the classes {', '.join(label_names(space))}, in order",
             )
-        temperatures = read_json(folder / CALIBRATION).get("temperatures")
+        temperatures = read_json(folder / CALIBRATION, FOLDER).get("temperatures")
         if not isinstance(temperatures, dict):
             raise ModelError(f"{CALIBRATION} has no temperatures", given=folder / CALIBRATION)
-        model = cls(network, space, InputFormat.read(folder), temperatures)
+        model = cls(network, space, ImageInput.read(folder), temperatures)
         return model.eval().requires_grad_(False)
 
     def save(self, folder: str | Path) -> Path:

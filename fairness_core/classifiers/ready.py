@@ -9,12 +9,12 @@ from typing import Any, cast
 import torch
 
 from fairness_core.attributes import AttributeSpace
-from fairness_core.classifiers.input_format import InputFormat
 from fairness_core.classifiers.joined import JoinedClassifiers, JoinedConfig
 from fairness_core.classifiers.model_folder import OWN, load_network
 from fairness_core.classifiers.network import AttributeClassifier, label_names
 from fairness_core.errors import ConfigError, ModelError
 from fairness_core.labels import Merge, classes_of_labels
+from fairness_core.model_folders import ImageInput
 
 __all__ = ["join_classifiers"]
 
@@ -68,7 +68,7 @@ def join_classifiers(
             merge=(merges or {}).get(attribute.name),
             published=(published or {}).get(attribute.name),
         )
-        form = InputFormat.read(folder)
+        form = ImageInput.read(folder)
         networks[f"of_{attribute.name}"] = network
         members.append(
             {
@@ -90,4 +90,4 @@ def join_classifiers(
     for name, network in networks.items():
         joined.members[name] = network
     size = max(member["format"]["size"] for member in members)
-    return AttributeClassifier(joined.eval(), space, InputFormat(size))
+    return AttributeClassifier(joined.eval(), space, ImageInput(size))

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from fairness_core.embeddings.face_network import FACE_SIZE, FaceNetwork
-from fairness_core.embeddings.model_folder import LOAD_ERRORS, read_json, require_file
 from fairness_core.errors import ModelError
+from fairness_core.model_folders import LOAD_ERRORS, read_json, require_file
 
 __all__ = ["CONFIG", "KIND", "WEIGHTS", "FaceEmbedder", "export_onnx"]
 

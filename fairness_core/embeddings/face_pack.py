@@ -16,10 +16,11 @@ from torch.nn import functional as F  # noqa: N812
 from fairness_core.embeddings.face_identity import CONFIG, KIND, WEIGHTS, FaceEmbedder
 from fairness_core.embeddings.face_network import FACE_SIZE, FaceNetwork
 from fairness_core.embeddings.iresnet import IResNet
-from fairness_core.embeddings.model_folder import read_json, require_file
-from fairness_core.embeddings.onnx_network import PROBLEMS, OnnxNetwork, graph_inputs, read_graph
+from fairness_core.embeddings.onnx_network import PROBLEMS, OnnxNetwork, graph_inputs
 from fairness_core.embeddings.onnx_twin import onnx_twin_gap
 from fairness_core.errors import ModelError
+from fairness_core.model_folders import read_json, require_file
+from fairness_core.onnx_files import read_onnx
 
 __all__ = [
     "PackEmbedder",
@@ -74,7 +75,7 @@ def load_face_embedder(place: str | Path, *, device: str | torch.device = "cpu")
     if _is_own(place):
         return FaceEmbedder.load(place, device=device)
     file = recognition_file(place)
-    embedder = _of_graph(read_graph(file), file)
+    embedder = _of_graph(read_onnx(file), file)
     try:
         gap = onnx_twin_gap(embedder, file, _pictures())
     except PROBLEMS as error:
@@ -109,7 +110,7 @@ def untrained_face_embedder(place: Path | None) -> FaceNetwork:
     if _is_own(place):
         return FaceEmbedder.untrained(place).eval().requires_grad_(False)
     file = recognition_file(place)
-    return _of_graph(read_graph(file), file, contents=False)
+    return _of_graph(read_onnx(file), file, contents=False)
 
 
 def weights_file(place: str | Path) -> Path:
@@ -132,7 +133,7 @@ def recognition_file(place: Path) -> Path:
         ModelError: There is no such file, or more than one; or a file is damaged.
     """
     files = [require_file(place)] if place.suffix == ".onnx" else sorted(place.glob("*.onnx"))
-    fit = [file for file in files if _recognises(read_graph(file).graph)]
+    fit = [file for file in files if _recognises(read_onnx(file).graph)]
     if len(fit) == 1:
         return fit[0]
     if fit:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from transformers import Dinov2Model
 
-from fairness_core.embeddings.model_folder import ImageInput, load_encoder
+from fairness_core.embeddings.model_folder import load_encoder
+from fairness_core.model_folders import ImageInput
 
 __all__ = ["ImageSelfEncoder"]
 
@@ -37,7 +38,7 @@ class ImageSelfEncoder(nn.Module):
         """
         folder = Path(folder)
         model = load_encoder(Dinov2Model, folder, kind="dinov2")
-        return cls(model, ImageInput.read(folder)).to(device).eval()
+        return cls(model, ImageInput.read(folder, mode="bicubic")).to(device).eval()
 
     @property
     def dimensions(self) -> int:

@@ -12,13 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from transformers import CLIPModel, CLIPTokenizer
 
-from fairness_core.embeddings.model_folder import (
-    LOAD_ERRORS,
-    ImageInput,
-    load_encoder,
-    require_file,
-)
+from fairness_core.embeddings.model_folder import load_encoder
 from fairness_core.errors import ModelError
+from fairness_core.model_folders import LOAD_ERRORS, ImageInput, require_file
 
 __all__ = ["ImageTextEncoder", "drop_text"]
 
@@ -80,7 +76,7 @@ class ImageTextEncoder(nn.Module):
             )
         if images_only:
             drop_text(model)
-        return cls(model, tokenizer, ImageInput.read(folder)).to(device).eval()
+        return cls(model, tokenizer, ImageInput.read(folder, mode="bicubic")).to(device).eval()
 
     @property
     def dimensions(self) -> int:

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from fairness_core.embeddings.onnx_operators import OPERATORS, Value
 from fairness_core.errors import ModelError
+from fairness_core.onnx_files import damaged
 
-__all__ = ["PROBLEMS", "OnnxNetwork", "graph_inputs", "read_graph"]
+__all__ = ["PROBLEMS", "OnnxNetwork", "graph_inputs"]
 
 DOMAINS = ("", "ai.onnx")
 OLDEST = 7  # operator set; before it, arithmetic broadcast by attributes
@@ -29,34 +30,6 @@ class _Node:
     inputs: tuple[str, ...]
     output: str
     last: tuple[str, ...]  # values that no later node reads
-
-
-def read_graph(path: Path) -> Any:
-    """Read an ONNX file.
-
-    Returns:
-        ``onnx.ModelProto``.
-
-    Raises:
-        ModelError: The package onnx is not installed, or the file is missing or damaged.
-    """
-    try:
-        import onnx  # an extra
-        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise ModelError(
-            "Reading an ONNX face embedder needs the package onnx",
-            do="install the extra: pip install 'evenhand[faces]'",
-        ) from error
-    try:
-        # Weights in a second file would escape the bank's fingerprint; none are read.
-        return onnx.load_model(str(path), load_external_data=False)
-    except (DecodeError, OSError, ValueError) as error:
-        raise ModelError(
-            f"An ONNX file is damaged ({type(error).__name__}: {str(error)[:200]})",
-            given=path,
-            do="fetch it again",
-        ) from error
 
 
 def graph_inputs(graph: Any) -> list[Any]:
@@ -76,7 +49,7 @@ class OnnxNetwork(nn.Module):
         """Make the module from the file's graph.
 
         Args:
-            model: What ``read_graph`` returns.
+            model: What ``read_onnx`` returns.
             path: Named in errors.
             contents: Whether the weights have the file's values; else their shapes alone.
 
@@ -134,11 +107,11 @@ class OnnxNetwork(nn.Module):
         for index, node in enumerate(nodes):
             missing = [name for name in node.input if name and name not in known]
             if missing:
-                raise _damaged(path, f"{node.op_type} reads '{missing[0]}' before it is made")
+                raise damaged(path, f"{node.op_type} reads '{missing[0]}' before it is made")
             known.add(node.output[0])
             last |= dict.fromkeys((name for name in node.input if name), index)
         if self._output not in known:
-            raise _damaged(path, f"nothing makes the output '{self._output}'")
+            raise damaged(path, f"nothing makes the output '{self._output}'")
         last.pop(self._output, None)
         return [
             _Node(
@@ -198,7 +171,7 @@ def _read(name: str, constant: Any, path: Path, contents: bool) -> Value:
     try:
         array = numpy_helper.to_array(constant)
     except PROBLEMS as error:
-        raise _damaged(path, f"constant '{name}': {str(error)[:200]}") from error
+        raise damaged(path, f"constant '{name}': {str(error)[:200]}") from error
     if constant.data_type == TensorProto.FLOAT:
         return torch.from_numpy(array.copy())
     if constant.data_type in (TensorProto.INT32, TensorProto.INT64) and array.ndim < 2:
@@ -209,7 +182,3 @@ def _read(name: str, constant: Any, path: Path, contents: bool) -> Value:
         given=path,
         do="export the model in float32",
     )
-
-
-def _damaged(path: Path, what: str) -> ModelError:
-    return ModelError(f"An ONNX file is damaged ({what})", given=path, do="fetch it again")

@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from fairness_core.embeddings.face_network import FaceNetwork
-from fairness_core.embeddings.model_folder import require_file
 from fairness_core.errors import ModelError
+from fairness_core.model_folders import require_file
+from fairness_core.onnx_files import insightface_model
 
 __all__ = ["onnx_twin_gap"]
 
@@ -42,7 +43,7 @@ def onnx_twin_gap(
     """
     pixels = ((faces.cpu() + 1) * 127.5).round().clamp(0, 255)
     bgr = pixels.to(torch.uint8).permute(0, 2, 3, 1).flip(-1).contiguous().numpy()
-    twin = _insightface_model(require_file(Path(onnx_path)))
+    twin = _embedder(require_file(Path(onnx_path)))
     both = [
         F.normalize(torch.from_numpy(np.concatenate([twin.get_feat(face) for face in view])), dim=1)
         for view in (bgr, np.ascontiguousarray(bgr[:, :, ::-1]))
@@ -51,32 +52,8 @@ def onnx_twin_gap(
     return float((embedder.embed(pixels / 127.5 - 1).cpu() - theirs).abs().max())
 
 
-def _insightface_model(path: Path) -> Any:
-    try:
-        import onnxruntime
-        from insightface import model_zoo
-        from onnxruntime.capi import onnxruntime_pybind11_state as states
-    except ImportError as error:
-        raise ModelError(
-            "Checking an ONNX face embedder needs insightface",
-            do="install the extra: pip install 'evenhand[faces]'",
-        ) from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.inter_op_num_threads = 1
-    # onnxruntime's errors have no base of their own.
-    own = [e for e in vars(states).values() if isinstance(e, type) and issubclass(e, Exception)]
-    problems: tuple[type[Exception], ...] = (*own, RuntimeError, ValueError)
-    try:
-        found = model_zoo.get_model(
-            str(path.absolute()), providers=["CPUExecutionProvider"], sess_options=options
-        )
-    except problems as error:
-        raise ModelError(
-            f"Could not load the ONNX face embedder ({type(error).__name__}: {str(error)[:300]})",
-            given=path,
-            do="export it again",
-        ) from error
+def _embedder(path: Path) -> Any:
+    found = insightface_model(path, "ONNX face embedder")
     if getattr(found, "taskname", None) != "recognition" or len(found.output_names) != 1:
         raise ModelError(
             "insightface does not take the file for a face embedder",

@@ -21,6 +21,7 @@ from .generate import (
     Sampling,
     generate_folder,
     plan_images,
+    sample_images,
 )
 from .groups import MODELS, prompt_table
 from .images import read_images, to_bytes, write_png
@@ -81,6 +82,7 @@ __all__ = [
     "quality_table",
     "read_images",
     "read_labels",
+    "sample_images",
     "scene_figures",
     "to_bytes",
     "undecided",

@@ -11,7 +11,7 @@ from fairness_core.attributes import AttributeSpace
 from fairness_core.errors import ArtifactError
 from fairness_core.evaluation.bootstrap import Bootstrap
 from fairness_core.evaluation.figures import faceless, parity_figures
-from fairness_core.evaluation.groups import MODELS, of_model, wanted_shares
+from fairness_core.evaluation.groups import MODELS, QUALITY, of_model, wanted_shares
 from fairness_core.evaluation.named import named_prompts
 from fairness_core.evaluation.planted import planted_difference
 from fairness_core.groups import group_name, measured_groups
@@ -25,8 +25,6 @@ from fairness_core.metrics import (
 from fairness_core.prompts import planted_shares
 
 __all__ = ["compare", "compare_split"]
-
-QUALITY = ("clip_t", "clip_i", "dino")
 
 
 def compare(

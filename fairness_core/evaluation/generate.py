@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float
+from torch import Tensor
 
 from fairness_core import diffusion
 from fairness_core.diffusion import (
@@ -30,7 +30,7 @@ from fairness_core.runtime.artifacts import MANIFEST, verify
 from fairness_core.runtime.logs import get_logger, progress
 from fairness_core.runtime.seeds import image_noise, seed_for
 
-__all__ = ["IMAGE_NOISE", "Sampling", "generate_folder", "plan_images"]
+__all__ = ["IMAGE_NOISE", "Sampling", "generate_folder", "plan_images", "sample_images"]
 
 # Stage of the noise of every model that is compared.
 IMAGE_NOISE = "generate_images"
@@ -172,7 +172,10 @@ def generate_folder(
         )
     for i, batch in progress(missing, total=len(missing), label=label):
         began = time.perf_counter()
-        for pixels, file in _sample_batch(stack, batch, sampling):
+        prompts, indices = batch["prompt"].tolist(), batch["index"].tolist()
+        texts = batch.get("text", batch["prompt"]).tolist()
+        images = sample_images(stack, prompts, indices, sampling, texts)
+        for pixels, file in zip(to_bytes(images), batch["file"], strict=True):
             write_png(pixels, work / file)
         done[i] = time.perf_counter() - began
         note_batch(work, i, done[i])
@@ -185,29 +188,39 @@ def generate_folder(
 
 
 @torch.no_grad()
-def _sample_batch(
-    stack: DiffusionStack, batch: pd.DataFrame, sampling: Sampling
-) -> Iterator[tuple[UInt8[np.ndarray, "h w 3"], str]]:
-    """Sample one batch; gives the pixels of each image and the file they belong to."""
-    prompts = batch["prompt"].tolist()
-    texts = batch["text"].tolist() if "text" in batch else prompts
-    unique = list(dict.fromkeys(texts))
+def sample_images(
+    stack: DiffusionStack,
+    prompts: Sequence[str],
+    indices: Sequence[int],
+    sampling: Sampling,
+    texts: Sequence[str] | None = None,
+) -> Float[Tensor, "n 3 y x"]:
+    """Sample one batch, each image from the noise of its prompt and its index.
+
+    Args:
+        stack: The model.
+        prompts: One an image.
+        indices: Of each image within its prompt.
+        sampling: Noise and sampler.
+        texts: What the model reads in place of the prompts; None: the prompts.
+
+    Returns:
+        Images, about [-1, 1], not clamped.
+    """
+    read = prompts if texts is None else texts
+    unique = list(dict.fromkeys(read))
     encoded = encode_prompts(stack, ["", *unique])
-    embedding = encoded[[1 + unique.index(text) for text in texts]]
-    noise = image_noise(
-        sampling.stage, prompts, batch["index"].tolist(), stack.latent_shape, seed=sampling.seed
-    )
-    trajectory = sample(
+    noise = image_noise(sampling.stage, prompts, indices, stack.latent_shape, seed=sampling.seed)
+    latents = sample(
         stack,
         noise.to(stack.device),
-        embedding,
+        encoded[[1 + unique.index(text) for text in read]],
         encoded[:1],
         guidance=sampling.guidance,
         steps=sampling.steps,
-    )
-    parts = trajectory.final.split(sampling.decode_batch_size or len(batch))
-    images = torch.cat([decode(stack, part) for part in parts])
-    return zip(to_bytes(images), batch["file"], strict=True)
+    ).final
+    parts = latents.split(sampling.decode_batch_size or len(latents))
+    return torch.cat([decode(stack, part) for part in parts])
 
 
 def _recipe(

@@ -13,9 +13,10 @@ from fairness_core.groups import measured_groups
 from fairness_core.metrics import FaceCounts, per_prompt, wilson
 from fairness_core.prompts import prompt_spaces
 
-__all__ = ["MODELS", "of_model", "prompt_table", "wanted_shares"]
+__all__ = ["MODELS", "QUALITY", "of_model", "prompt_table", "wanted_shares"]
 
 MODELS = ("base", "aligned")
+QUALITY = ("clip_t", "clip_i", "dino")  # columns, see ``quality_table``
 
 
 def prompt_table(faces: pd.DataFrame, space: AttributeSpace, split: str) -> pd.DataFrame:

@@ -10,12 +10,11 @@ from jaxtyping import Bool, Float
 
 from fairness_core.evaluation.assessment import Assessment, quality_table
 from fairness_core.evaluation.bootstrap import Bootstrap, with_intervals
+from fairness_core.evaluation.groups import QUALITY
 from fairness_core.metrics import Interval, mean_interval, mean_pairwise_distance
 from fairness_core.prompts import SCENES
 
 __all__ = ["scene_figures"]
-
-QUALITY = ("clip_t", "clip_i", "dino")
 
 
 def scene_figures(

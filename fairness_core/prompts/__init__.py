@@ -28,7 +28,6 @@ from fairness_core.prompts.overrides import (
     read_overrides,
 )
 from fairness_core.prompts.sets import SETS, PromptSet, photo_catalog, read_set
-from fairness_core.prompts.splits import assign_splits
 from fairness_core.prompts.templates import FACE_OF_A, fill
 
 __all__ = [
@@ -40,7 +39,6 @@ __all__ = [
     "SPLITS",
     "PromptSet",
     "apply_overrides",
-    "assign_splits",
     "check_catalog",
     "check_leakage",
     "check_list",

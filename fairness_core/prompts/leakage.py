@@ -105,9 +105,8 @@ def _alike(catalog: pd.DataFrame) -> list[str]:
     rows = catalog.loc[catalog["subject"] != "", ["split", "subject"]].drop_duplicates()
     by_length: dict[int, list[tuple[str, tuple[str, ...], str, str]]] = {}
     for split, subject in rows.itertuples(index=False):
-        words = subject_words(subject)
-        if letters := "".join(words):
-            entry = (letters, tuple(sorted(words)), split, subject)
+        if letters := "".join(subject_words(subject)):
+            entry = (letters, subject_key(subject), split, subject)
             by_length.setdefault(len(letters), []).append(entry)
     splits = rows["split"].unique()
     apart = {(a, b): _apart(a, b) for a, b in itertools.product(splits, repeat=2)}

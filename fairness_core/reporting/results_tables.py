@@ -9,6 +9,7 @@ import numpy as np
 
 from fairness_core.metrics import Interval
 from fairness_core.reporting.finished_runs import FinishedRun
+from fairness_core.reporting.methods import METHOD_QUALITY
 from fairness_core.reporting.published import GOALS, Goal
 from fairness_core.reporting.results import experiment_kind, reduction_over_seeds, seed_mean
 from fairness_core.reporting.summary import label_of, number, percent
@@ -20,7 +21,6 @@ METHOD_HEAD = (
     "experiment", "method", "bias of", "bias", "reduction", "CLIP-T", "CLIP-I", "DINO",
     "attribute kept", "preparation, s", "network calls",
 )  # fmt: skip
-QUALITY = ("clip_t", "clip_i", "dino")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -69,7 +69,7 @@ def method_rows(
                     runs, goal.group, model=method, rng=figure_rng(name, method, goal.group),
                     resamples=resamples,
                 )  # fmt: skip
-                quality = [cell(seed_mean([b[key] for b in blocks])) for key in QUALITY]
+                quality = [cell(seed_mean([b[key] for b in blocks])) for key, _ in METHOD_QUALITY]
                 first = [*quality, *_preparation(blocks)]
                 yield (
                     name, method, label_of(goal.group), cell(after),

@@ -36,7 +36,6 @@ __all__ = ["Tracker", "open_run"]
 PIPELINE_RUN = "MLFLOW_RUN_ID"
 UNSENT = Path("artifacts/unsent")
 _NAME = re.compile(r"[\w./ :-]{1,250}")
-Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 
 class Tracker:

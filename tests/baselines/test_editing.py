@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from fairness_core.attributes import AttributeSpace
 from fairness_core.baselines import (
+    UCE_NOISE,
     Balance,
     balance,
     class_shares,
@@ -22,6 +23,7 @@ from fairness_core.baselines import (
 )
 from fairness_core.classifiers import build
 from fairness_core.errors import ConfigError, ModelError
+from fairness_core.evaluation import Sampling
 from fairness_core.types import Faces
 
 SPACE = AttributeSpace.from_mapping(
@@ -161,11 +163,8 @@ def test_shares_are_of_the_faces_found(stack):
         AllButOne(),
         classifier,
         SPACE,
+        Sampling(UCE_NOISE, seed=0, guidance=1.0, steps=1, batch_size=2),
         images=1,
-        steps=1,
-        guidance=1.0,
-        batch_size=2,
-        seed=0,
         turn=0,
     )
     assert torch.equal(found[0], torch.tensor([0.0, 1.0]))

@@ -196,8 +196,12 @@ def test_a_damaged_calibration_is_named(folder):
 
 def test_an_oblong_input_is_refused(folder):
     path = folder / "preprocessor_config.json"
-    path.write_text(json.dumps({"size": {"height": 32, "width": 64}}))
-    with pytest.raises(ModelError, match="square RGB input"):
+    entries = json.loads(path.read_text())
+    path.write_text(json.dumps(entries | {"size": {"height": 32, "width": 64}}))
+    with pytest.raises(ModelError, match=r"square RGB input \(ValueError\('not square'"):
+        AttributeClassifier.load(folder, SPACE)
+    path.write_text(json.dumps({name: entries[name] for name in entries if name != "image_mean"}))
+    with pytest.raises(ModelError, match=r"square RGB input \(KeyError\('image_mean'"):
         AttributeClassifier.load(folder, SPACE)
 
 

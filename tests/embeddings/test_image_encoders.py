@@ -13,6 +13,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from fairness_core.embeddings import ImageSelfEncoder, ImageTextEncoder
 from fairness_core.errors import ModelError
+from fairness_core.model_folders import ImageInput
 from tests.embeddings.tiny_encoders import make_clip, make_dino, write_preprocessor
 
 BOTH = ["clip", "dino"]
@@ -242,6 +243,15 @@ def test_a_preprocessor_that_cannot_be_followed_is_refused(copy, changes):
     write_preprocessor(folder, **changes)
     with pytest.raises(ModelError, match="does not describe a square RGB input"):
         ImageSelfEncoder.load(folder)
+
+
+def test_a_preprocessor_that_does_not_name_its_resizing_does_it_as_its_kind_does(copy):
+    folder = copy("dino")
+    path = folder / "preprocessor_config.json"
+    entries = json.loads(path.read_text())
+    path.write_text(json.dumps({name: entries[name] for name in entries if name != "resample"}))
+    assert ImageSelfEncoder.load(folder).image_input.mode == "bicubic"
+    assert ImageInput.read(folder).mode == "bilinear"
 
 
 def test_a_damaged_preprocessor_is_named(copy):

@@ -11,7 +11,7 @@ from fairness_core.portraits import augment
 from fairness_core.portraits.dataset import captioned_portraits
 from fairness_core.portraits.detector import DetectorNetwork, export_detector, train_detector
 from fairness_core.portraits.detector_loss import STRIDES, anchors_for, assign, overlap
-from fairness_core.portraits.probes import best_faces, probe_detector
+from tests.portraits.probes import best_faces, probe_detector
 
 # Two runtimes, one sum each in another order.
 SAME = 1e-5

@@ -14,7 +14,7 @@ from fairness_core.portraits.embedder import (
     train_embedder,
 )
 from fairness_core.portraits.people import drawn_people
-from fairness_core.portraits.probes import probe_embedder
+from tests.portraits.probes import probe_embedder
 
 
 @pytest.fixture(scope="module")

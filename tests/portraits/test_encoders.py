@@ -14,8 +14,8 @@ from fairness_core.portraits.contrast import contrast_texts
 from fairness_core.portraits.dataset import captioned_portraits
 from fairness_core.portraits.describe import describe
 from fairness_core.portraits.models import WEIGHTS
-from fairness_core.portraits.probes import probe_clip, probe_dino
 from fairness_core.portraits.tokens import build_tokenizer
+from tests.portraits.probes import probe_clip, probe_dino
 
 # Half precision keeps eleven bits of every weight.
 STORED = 5e-3

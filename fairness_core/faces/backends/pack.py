@@ -7,16 +7,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from fairness_core.errors import ConfigError, ModelError
 from fairness_core.faces.backends.scrfd import STRIDES
+from fairness_core.onnx_files import CPU, faces_extra, insightface_model, read_onnx
 
 __all__ = ["detector_file", "load_model"]
 
 OUTPUTS = 3 * len(STRIDES)
 DETECTOR_NAMES = ("det", "scrfd")
-CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+CUDA = "CUDAExecutionProvider"
 PROVIDERS = {"cpu": CPU, "cuda": CUDA}
 # Left to itself cuDNN's fastest algorithm is measured in every process, and another one rounds
 # otherwise: equal inputs must give equal bits. Nor are factors shortened, so that the CPU's faces
@@ -38,7 +37,7 @@ def detector_file(folder: Path) -> Path:
     none is loaded.
 
     Raises:
-        ModelError: The folder, or a detector in it, is missing or damaged.
+        ModelError: The folder, or a detector in it, is missing or damaged, or onnx not installed.
     """
     if not folder.is_dir():
         raise ModelError(
@@ -56,7 +55,7 @@ def detector_file(folder: Path) -> Path:
     counts = {}
     # A pack's other networks are ten times as large: they are not read once the detector is found.
     for file in sorted(files, key=lambda file: not file.name.startswith(DETECTOR_NAMES)):
-        counts[file] = _output_count(file)
+        counts[file] = len(read_onnx(file).graph.output)
         if counts[file] == OUTPUTS:
             return file
     raise ModelError(
@@ -64,20 +63,6 @@ def detector_file(folder: Path) -> Path:
         given=", ".join(f"{file.name}: {count}" for file, count in counts.items()),
         do="use a pack with an SCRFD detector that finds landmarks, such as det_10g.onnx",
     )
-
-
-def _output_count(file: Path) -> int:
-    try:
-        import onnx  # an extra
-        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise _not_installed() from error
-    try:
-        return len(onnx.load_model(str(file), load_external_data=False).graph.output)
-    except (DecodeError, OSError, ValueError) as error:
-        raise ModelError(
-            f"An ONNX file is damaged ({error})", given=file, do="fetch it again"
-        ) from error
 
 
 def load_model(file: Path, device: str, threads: int | None, strict: bool = True) -> Any:
@@ -94,12 +79,8 @@ def load_model(file: Path, device: str, threads: int | None, strict: bool = True
         ConfigError: onnxruntime has no such device, or cannot start it.
         ModelError: insightface is not installed, or the file is damaged.
     """
-    try:
+    with faces_extra():
         import onnxruntime
-        from insightface import model_zoo
-        from onnxruntime.capi import onnxruntime_pybind11_state as states
-    except ImportError as error:
-        raise _not_installed() from error
     available = onnxruntime.get_available_providers()
     kind, _, index = device.partition(":")
     if PROVIDERS.get(kind) not in available:
@@ -110,26 +91,7 @@ def load_model(file: Path, device: str, threads: int | None, strict: bool = True
             install,
         )
         kind = "cpu"
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or torch.get_num_threads()
-    options.inter_op_num_threads = 1
-    # Threads that wait by spinning would take the cores from torch.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # onnxruntime's errors have no base of their own.
-    own = [e for e in vars(states).values() if isinstance(e, type) and issubclass(e, Exception)]
-    problems: tuple[type[Exception], ...] = (*own, RuntimeError, ValueError)
-    try:
-        # A path that ends in .onnx and exists is read as it is: no look-up, no download. A link
-        # stays one: in the hub's cache the file that it leads to has no such ending.
-        model = model_zoo.get_model(
-            str(file.absolute()), providers=_providers(kind, index), sess_options=options
-        )
-    except problems as error:
-        raise ModelError(
-            f"Could not load the detector ({type(error).__name__}: {str(error)[:300]})",
-            given=file,
-            do="fetch or export it again",
-        ) from error
+    model = insightface_model(file, "detector", providers=_providers(kind, index), threads=threads)
     # Without its libraries the provider is listed, fails, and leaves the session to the CPU.
     if kind == "cuda" and CUDA not in model.session.get_providers():
         _left_to_the_cpu(
@@ -154,10 +116,3 @@ def _left_to_the_cpu(strict: bool, given: str, do: str) -> None:
 @cache
 def _say_once(text: str) -> None:
     _logger.warning(text)
-
-
-def _not_installed() -> ModelError:
-    return ModelError(
-        "Face detection needs insightface, onnx and onnxruntime",
-        do="install the extra: pip install 'evenhand[faces]'",
-    )
