@@ -28,6 +28,7 @@ STEPS = (
     "publish",
     "generate_images",
     "generate_baselines",
+    "measure_images",
     "evaluate_bias",
     "report",
     "gate",

@@ -1,9 +1,7 @@
 from .assessment import (
-    Assessment,
     Instruments,
     assess,
     measure_faces,
-    quality_table,
 )
 from .audit import AuditRules, audit_figures, audit_prompts, undecided
 from .bootstrap import Bootstrap
@@ -30,6 +28,15 @@ from .labelled import (
     label_columns,
 )
 from .labels import confusion_of, read_labels
+from .measurements import (
+    MEASURED_KINDS,
+    Assessment,
+    check_measured,
+    classes_of,
+    quality_table,
+    read_measurements,
+    write_measurements,
+)
 from .methods import compare_all
 from .named import named_hits, named_prompts
 from .planted import named_confusion, planted_agreement, planted_difference
@@ -38,6 +45,7 @@ from .shards import Shard, check_images, merge_shards
 
 __all__ = [
     "IMAGE_NOISE",
+    "MEASURED_KINDS",
     "MODELS",
     "Assessment",
     "AuditRules",
@@ -53,6 +61,8 @@ __all__ = [
     "check_alike",
     "check_audit",
     "check_images",
+    "check_measured",
+    "classes_of",
     "classifier_report",
     "compare",
     "compare_all",
@@ -81,8 +91,10 @@ __all__ = [
     "quality_table",
     "read_images",
     "read_labels",
+    "read_measurements",
     "scene_figures",
     "to_bytes",
     "undecided",
+    "write_measurements",
     "write_png",
 ]
