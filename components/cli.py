@@ -28,6 +28,7 @@ STEPS = (
     "publish",
     "generate_images",
     "generate_baselines",
+    "measure_images",
     "evaluate_bias",
     "report",
     "gate",
@@ -121,8 +122,7 @@ def step(
         raise ConfigError(
             "There is no such step", given=name, do=f"choose among {', '.join(STEPS)}"
         )
-    status: int = importlib.import_module(f"components.{name}.main").main(context.args)
-    raise typer.Exit(status)
+    raise typer.Exit(importlib.import_module(f"components.{name}.main").main(context.args))
 
 
 @app.command(context_settings=PASSED_ON, add_help_option=False)

@@ -79,7 +79,7 @@ def sampling(params: Params, memory: float) -> Need:
 
 
 def judging(params: Params, memory: float) -> Need:
-    """Whether ``evaluate_bias`` fits, which holds one of its two large networks at a time.
+    """Whether ``measure_images`` fits, which holds one of its two large networks at a time.
 
     Args:
         params: A run.
@@ -92,7 +92,7 @@ def judging(params: Params, memory: float) -> Need:
 
     from fairness_core.training import dry_run
 
-    section, models = params.evaluate_bias, params.section("models")
+    section, models = params.measure_images, params.section("models")
     with dry_run.without_contents(), torch.no_grad():
         unet, vae = (network(models, name, "float32") for name in ("unet", "vae"))
         side = _side(unet, vae)
@@ -108,13 +108,13 @@ def judging(params: Params, memory: float) -> Need:
     room, batch = room_of(memory) - always, section.batch_size
     fitting = min(line.fits(room) for line in lines)
     if fitting < 1:
-        refuse("evaluate_bias", memory, always + max(line.first for line in lines))
+        refuse("measure_images", memory, always + max(line.first for line in lines))
     asked = max(line.at(batch) for line in lines)
     fits = fitting >= batch
     then = max(line.at(min(batch, fitting)) for line in lines)
     beside = always + RESERVED
     return Need(
-        "evaluate_bias", {"batch_size": batch}, (asked + beside) / GIB, fits,
+        "measure_images", {"batch_size": batch}, (asked + beside) / GIB, fits,
         {} if fits else {"batch_size": fitting}, (then + beside) / GIB, {},
     )  # fmt: skip
 

@@ -18,7 +18,7 @@ __all__ = ["absent_places", "check_places", "sections_of", "wrong_models"]
 EMBEDDER = "models.face_embedder"
 DETECTORS = ("models.detector", "models.second_detector")
 AUDITS = ("models.audit_image_text", "models.audit_image_self")
-# What each step opens of what the parameters name; report, gate and label open nothing.
+# What each step opens of what the parameters name; steps that are not here open nothing.
 OPENS: Mapping[str, tuple[str, ...]] = {
     "generate_prompts": ("generate_prompts.world", "targets.overrides"),
     "calibrate_classifier": ("calibrate_classifier",),
@@ -34,7 +34,7 @@ OPENS: Mapping[str, tuple[str, ...]] = {
     "publish": ("models.base", "targets.overrides"),
     "generate_images": ("models.base",),
     "generate_baselines": ("models.base", *DETECTORS),
-    "evaluate_bias": (*DETECTORS, *AUDITS),
+    "measure_images": (*DETECTORS, *AUDITS),
     "audit": (*DETECTORS, "targets.overrides"),
     "sweep": ("models.base", *DETECTORS, *AUDITS),
     "check_portraits": ("models.base", *DETECTORS, *AUDITS),

@@ -23,6 +23,7 @@ MAY_DIFFER = (
     "generate_prompts.named_images",
     "generate_prompts.scene_images",
     "baselines",
+    "measure_images",
     "evaluate_bias",
     "report",
     "audit",

@@ -25,6 +25,7 @@ STEPS = (
     "publish",
     "generate_images",
     "generate_baselines",
+    "measure_images",
     "evaluate_bias",
     "report",
     "gate",
@@ -45,6 +46,7 @@ def build(placement: Placement, shards: int) -> BaseComponent:
         publish_parameters: str,
         generate_images_parameters: str,
         generate_baselines_parameters: str,
+        measure_images_parameters: str,
         evaluate_bias_parameters: str,
         report_parameters: str,
         gate_parameters: str,
@@ -74,6 +76,7 @@ def build(placement: Placement, shards: int) -> BaseComponent:
                 {
                     "generate_images": generate_images_parameters,
                     "generate_baselines": generate_baselines_parameters,
+                    "measure_images": measure_images_parameters,
                     "evaluate_bias": evaluate_bias_parameters,
                     "report": report_parameters,
                 },

@@ -16,6 +16,7 @@ STEPS = (
     "generate_prompts",
     "generate_images",
     "generate_baselines",
+    "measure_images",
     "evaluate_bias",
     "report",
 )
@@ -33,6 +34,7 @@ def build(placement: Placement, shards: int) -> BaseComponent:
         generate_prompts_parameters: str,
         generate_images_parameters: str,
         generate_baselines_parameters: str,
+        measure_images_parameters: str,
         evaluate_bias_parameters: str,
         report_parameters: str,
         policy: str,
@@ -54,6 +56,7 @@ def build(placement: Placement, shards: int) -> BaseComponent:
                 {
                     "generate_images": generate_images_parameters,
                     "generate_baselines": generate_baselines_parameters,
+                    "measure_images": measure_images_parameters,
                     "evaluate_bias": evaluate_bias_parameters,
                     "report": report_parameters,
                 },

@@ -114,7 +114,8 @@ def compile_pipeline(
         name: The pipeline.
         out: File to write, ``.yaml``.
         placement: Images, profile and cluster, all constants.
-        shards: Tasks that sample each model's images, >= 1; no result depends on it.
+        shards: Tasks that sample each model's images, and that measure all, >= 1; no result
+            depends on it.
         defaults: Values of pipeline parameters that the file carries; None: all must be given
             when a run is started.
         unpinned: Take images without a digest.

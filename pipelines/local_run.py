@@ -52,7 +52,7 @@ def run_here(
         arguments: All of its parameters.
         out: Folder for the compiled pipeline, kfp's own tree and, as `dvc repro` places them,
             ``artifacts`` and ``metrics``.
-        shards: Tasks that sample each model's images.
+        shards: Tasks that sample each model's images, and that measure all.
         containers: Run tasks in these; None: in processes of this Python.
         reuse: Take what an earlier run in this folder made of the same parameters in the same
             image; containers alone, since processes have no image that says what code ran.

@@ -46,7 +46,9 @@ ImageCpu = Annotated[
 ImageGpu = Annotated[
     str, typer.Option(envvar="EVENHAND_IMAGE_GPU", help="NAME@sha256:DIGEST of the GPU image.")
 ]
-Shards = Annotated[int, typer.Option(min=1, help="Tasks that sample each model's images.")]
+Shards = Annotated[
+    int, typer.Option(min=1, help="Tasks that sample each model's images, and that measure all.")
+]
 Params = Annotated[Path, typer.Option(help="Parameter file.")]
 PresetName = Annotated[
     str, typer.Option("--preset", help="Name of a preset, see `evenhand presets` [default: none].")

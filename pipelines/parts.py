@@ -1,4 +1,4 @@
-"""Pieces that the pipelines share: images of a model in shards, and what measures and reports."""
+"""Pieces that the pipelines share: images made and measured in shards, and what reports on them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from kfp import dsl
 from components.evaluate_bias.component import evaluate_bias
 from components.generate_baselines.component import generate_baselines
 from components.generate_images.component import generate_images, merge_images
+from components.measure_images.component import measure_images
 from components.report.component import report
 from pipelines.resources import Placement
 
@@ -35,6 +36,13 @@ class Judged:
     report: Any
 
 
+def _each(shards: int, name: str) -> dsl.ParallelFor:
+    """A loop over the shards."""
+    return dsl.ParallelFor(
+        name=name, items=[f"{number}/{shards}" for number in range(1, shards + 1)]
+    )
+
+
 def images_of(
     model: str, parameters: Any, inputs: Measured, placement: Placement, shards: int
 ) -> Any:
@@ -44,9 +52,7 @@ def images_of(
         The output ``images`` of the task that puts them together.
     """
     bundle = {"bundle": inputs.bundle} if model == "aligned" else {}
-    with dsl.ParallelFor(
-        name=f"shards-{model}", items=[f"{number}/{shards}" for number in range(1, shards + 1)]
-    ) as shard:
+    with _each(shards, f"shards-{model}") as shard:
         one = generate_images(
             parameters=parameters, model=model, shard=shard, prompts=inputs.prompts, **bundle
         )
@@ -61,7 +67,7 @@ def images_of(
 def measure_and_report(
     parameters: dict[str, Any], policy: Any, inputs: Measured, placement: Placement, shards: int
 ) -> Judged:
-    """Sample both models and the baselines, measure them, write the report."""
+    """Sample both models and the baselines, measure them in shards, write the report."""
     images = {
         model: images_of(model, parameters["generate_images"], inputs, placement, shards)
         for model in ("base", "aligned")
@@ -72,12 +78,20 @@ def measure_and_report(
         classifiers=inputs.classifiers,
     )
     placement.apply(others, "generate_baselines", "Sample baselines")
+    with _each(shards, "shards-measured") as shard:
+        seen = measure_images(
+            parameters=parameters["measure_images"],
+            shard=shard,
+            prompts=inputs.prompts,
+            classifiers=inputs.classifiers,
+            **images,
+            baselines=others.outputs["baselines"],
+        )
+        placement.apply(seen, "measure_images", "Measure images")
     evaluated = evaluate_bias(
         parameters=parameters["evaluate_bias"],
         prompts=inputs.prompts,
-        classifiers=inputs.classifiers,
-        **images,
-        baselines=others.outputs["baselines"],
+        measured=dsl.Collected(seen.outputs["measurements"]),
     )
     placement.apply(evaluated, "evaluate_bias", "Evaluate bias")
     reported = report(

@@ -56,6 +56,7 @@ COMMON = {
     "generate_prompts": SMALL,
     "publish": SMALL,
     "merge_images": Resources("1", "2Gi"),
+    "evaluate_bias": Resources("2", "4Gi", seconds=2 * HOUR),
     "report": Resources("1", "4Gi", pure=False),
     "gate": Resources("1", "2Gi", retries=1, pure=False),
     "finish": Resources("500m", "1Gi", seconds=600, pure=False),
@@ -68,7 +69,7 @@ PROFILES: Mapping[str, Mapping[str, Resources]] = {
         "finetune": Resources("2", "8Gi", shared="1Gi", seconds=6 * HOUR, retries=5),
         "generate_images": Resources("2", "4Gi", shared="1Gi", seconds=2 * HOUR, retries=4),
         "generate_baselines": Resources("2", "4Gi", shared="1Gi", seconds=4 * HOUR, retries=4),
-        "evaluate_bias": Resources("2", "6Gi", shared="1Gi", seconds=2 * HOUR),
+        "measure_images": Resources("2", "6Gi", shared="1Gi", seconds=2 * HOUR),
     },
     "gpu": COMMON
     | {
@@ -77,7 +78,7 @@ PROFILES: Mapping[str, Mapping[str, Resources]] = {
         "finetune": Resources("8", "64Gi", 1, "16Gi", 72 * HOUR, retries=10),
         "generate_images": Resources("8", "32Gi", 1, "8Gi", 12 * HOUR, retries=6),
         "generate_baselines": Resources("8", "32Gi", 1, "8Gi", 24 * HOUR, retries=6),
-        "evaluate_bias": Resources("8", "32Gi", 1, "8Gi", 6 * HOUR),
+        "measure_images": Resources("8", "32Gi", 1, "8Gi", 6 * HOUR),
     },
 }
 

@@ -34,7 +34,7 @@ class Request:
         experiment: Heading of the run, in kfp and in MLflow.
         tracking: Whether to track.
         placement: Images, profile and cluster.
-        shards: Tasks that sample each model's images.
+        shards: Tasks that sample each model's images, and that measure all.
         service_account: Of the pods; empty: the server's default.
         pipeline_root: Folder of the artifacts; empty: the server's default.
         unpinned: Take images without a digest.

@@ -1,1 +1,1 @@
-"""Measure base and aligned."""
+"""Compare base and aligned."""

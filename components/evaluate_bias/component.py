@@ -1,25 +1,24 @@
-"""Pipeline task: what is measured of base, aligned and baselines."""
+"""Pipeline task: base, aligned and baselines compared by what was measured."""
 
-from kfp.dsl import ClassificationMetrics, Dataset, Input, Metrics, Model, Output
+from typing import List
+
+from kfp.dsl import ClassificationMetrics, Dataset, Input, Metrics, Output
 
 from components.contract import STARTS, component
 
-READS = (*STARTS, "models", "attributes", "targets", "evaluate_bias")
+READS = (*STARTS, "attributes", "targets", "evaluate_bias")
 
 
 @component
 def evaluate_bias(
     parameters: str,
     prompts: Input[Dataset],
-    classifiers: Input[Model],
-    base: Input[Dataset],
-    aligned: Input[Dataset],
-    baselines: Input[Dataset],
+    measured: Input[List[Dataset]],
     evaluation: Output[Dataset],
     metrics: Output[Metrics],
     changes: Output[ClassificationMetrics],
 ) -> None:
-    """Measure all models; ``changes`` counts the class of an image before and after."""
+    """Compare all models; ``changes`` counts the class of an image before and after."""
     from components.evaluate_bias.changes import class_changes
     from components.evaluate_bias.main import main
     from components.task import log_figures, run_step
@@ -28,10 +27,7 @@ def evaluate_bias(
         main,
         parameters,
         prompts=prompts.path,
-        classifiers=classifiers.path,
-        base=base.path,
-        aligned=aligned.path,
-        baselines=baselines.path,
+        measured=[shard.path for shard in measured],
         out=evaluation.path,
         metrics=metrics.path,
     )

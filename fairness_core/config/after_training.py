@@ -17,6 +17,7 @@ __all__ = [
     "Gate",
     "GenerateImages",
     "Guidance",
+    "MeasureImages",
     "Publish",
     "Report",
     "SamplingSteps",
@@ -74,8 +75,14 @@ class Baselines(Section):
     orthogonal: bool = Field(description="debiasvl: start from I - A (A^T A)^-1 A^T instead of I")
 
 
+class MeasureImages(Section):
+    """What the networks see in the images."""
+
+    batch_size: BatchSize
+
+
 class EvaluateBias(Section):
-    """What is measured."""
+    """What is compared."""
 
     split: Literal["validation", "test"] = Field(description="held-out prompts")
     also: Annotated[
@@ -95,7 +102,6 @@ class EvaluateBias(Section):
         BeforeValidator(pair),
     ] = Field(default=(), description="further splits, each measured on its own")
     bootstrap: int = Field(ge=100, le=1_000_000, description="resamples for the intervals")
-    batch_size: BatchSize
 
 
 class Audit(Section):

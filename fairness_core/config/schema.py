@@ -15,6 +15,7 @@ from fairness_core.config.after_training import (
     EvaluateBias,
     Gate,
     GenerateImages,
+    MeasureImages,
     Publish,
     Report,
     Sweep,
@@ -44,6 +45,7 @@ __all__ = [
     "GenerateImages",
     "GeneratePrompts",
     "JointTable",
+    "MeasureImages",
     "Models",
     "Params",
     "Publish",
@@ -168,6 +170,7 @@ class Params(Section):
     publish: Publish
     generate_images: GenerateImages
     baselines: Baselines
+    measure_images: MeasureImages
     evaluate_bias: EvaluateBias
     report: Report
     audit: Audit

@@ -1,9 +1,7 @@
 from .assessment import (
-    Assessment,
     Instruments,
     assess,
     measure_faces,
-    quality_table,
 )
 from .audit import AuditRules, audit_figures, audit_prompts, undecided
 from .bootstrap import Bootstrap
@@ -31,6 +29,15 @@ from .labelled import (
     label_columns,
 )
 from .labels import confusion_of, read_labels
+from .measurements import (
+    MEASURED_KINDS,
+    Assessment,
+    check_measured,
+    classes_of,
+    quality_table,
+    read_measurements,
+    write_measurements,
+)
 from .methods import compare_all
 from .named import named_hits, named_prompts
 from .planted import named_confusion, planted_agreement, planted_difference
@@ -39,6 +46,7 @@ from .shards import Shard, check_images, merge_shards
 
 __all__ = [
     "IMAGE_NOISE",
+    "MEASURED_KINDS",
     "MODELS",
     "Assessment",
     "AuditRules",
@@ -54,6 +62,8 @@ __all__ = [
     "check_alike",
     "check_audit",
     "check_images",
+    "check_measured",
+    "classes_of",
     "classifier_report",
     "compare",
     "compare_all",
@@ -82,9 +92,11 @@ __all__ = [
     "quality_table",
     "read_images",
     "read_labels",
+    "read_measurements",
     "sample_images",
     "scene_figures",
     "to_bytes",
     "undecided",
+    "write_measurements",
     "write_png",
 ]

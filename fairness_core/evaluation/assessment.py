@@ -18,12 +18,15 @@ from fairness_core.classifiers import AttributeClassifier
 from fairness_core.embeddings import ImageSelfEncoder, ImageTextEncoder
 from fairness_core.errors import ArtifactError
 from fairness_core.evaluation.images import read_images
+from fairness_core.evaluation.measurements import Assessment
+from fairness_core.evaluation.shards import Shard
 from fairness_core.faces import FaceDetector, crop_faces
 from fairness_core.runtime.logs import progress
 from fairness_core.types import Faces
 
-__all__ = ["Assessment", "Instruments", "assess", "measure_faces", "quality_table"]
+__all__ = ["Instruments", "assess", "measure_faces"]
 
+ROW = ["image_id", "prompt_id", "index", "model", "split"]
 BOX = ("x0", "y0", "x1", "y1")
 PREFIXES = ("", "second_")
 
@@ -47,24 +50,6 @@ class Instruments:
     device: torch.device
 
 
-@dataclass(frozen=True)
-class Assessment:
-    """Measurements of one model's images, rows in the order of the images table.
-
-    Attributes:
-        faces: The faces table: image_id, prompt_id, index, model, split, present, score,
-            x0 y0 x1 y1 (px), p_<attribute>_<class>, <attribute> (class name, null where no face).
-        text_cosine: Image-text cosine with the image's own prompt, in [-1, 1].
-        image_text: Unit CLIP embeddings.
-        image_self: Unit DINOv2 embeddings.
-    """
-
-    faces: pd.DataFrame
-    text_cosine: Float[np.ndarray, " n"]
-    image_text: Float[np.ndarray, "n d"]
-    image_self: Float[np.ndarray, "n e"]
-
-
 @torch.no_grad()
 def assess(
     images: pd.DataFrame,
@@ -75,8 +60,9 @@ def assess(
     *,
     batch_size: int,
     label: str = "images measured",
+    shard: Shard | None = None,
 ) -> Assessment:
-    """Measure every image of a table.
+    """Measure every image of a table, or of a shard's whole batches of it.
 
     Args:
         images: Columns image_id, prompt_id, index, model, split, file; at least one row.
@@ -86,6 +72,7 @@ def assess(
         space: The classifier's attributes.
         batch_size: Images per network call, >= 1.
         label: Shown beside the progress.
+        shard: Measure its batches alone; those of all shards are what one process measures.
 
     Raises:
         ArtifactError: No images, an image is missing or damaged, or its prompt is unknown.
@@ -102,15 +89,23 @@ def assess(
         )
     order = list(dict.fromkeys(images["prompt_id"]))
     row_of = {name: i for i, name in enumerate(order)}
-    tables, cosines, clips, selves = [], [], [], []
+    tables = []
     starts = range(0, len(images), batch_size)
+    own = range(len(starts)) if shard is None else shard.part(len(starts))
+    # A shard without a batch measures nothing, and that of as many dimensions.
+    cosines = [torch.zeros(0)]
+    clips, selves = (
+        [torch.zeros(0, network.dimensions)]
+        for network in (instruments.image_text, instruments.image_self)
+    )
 
     def batches(label: str) -> Iterator[tuple[pd.DataFrame, Float[Tensor, "n 3 h w"]]]:
-        for start in progress(starts, total=len(starts), label=label):
-            rows = images.iloc[start : start + batch_size]
+        for i in progress(own, total=len(own), label=label):
+            rows = images.iloc[starts[i] : starts[i] + batch_size]
             yield rows, read_images(folder, rows["file"]).to(instruments.device)
 
     with _looking(instruments.image_text, instruments.device):
+        # All prompts', whatever the shard: a vector's last bit can depend on its neighbours.
         text = instruments.image_text.text([texts[name] for name in order])
         for rows, pixels in batches(label):
             tables.append(
@@ -123,15 +118,15 @@ def assess(
                 )
             )
             clip = instruments.image_text.image(pixels)
-            own = text[[row_of[name] for name in rows["prompt_id"]]]
-            cosines.append((clip * own).sum(dim=1))
-            clips.append(clip)
+            prompt = text[[row_of[name] for name in rows["prompt_id"]]]
+            cosines.append((clip * prompt).sum(dim=1).cpu())
+            clips.append(clip.cpu())
     # Images are read again rather than two large networks held at once.
     with _looking(instruments.image_self, instruments.device):
         for _, pixels in batches(f"{label}, second look"):
-            selves.append(instruments.image_self.image(pixels))
+            selves.append(instruments.image_self.image(pixels).cpu())
     return Assessment(
-        faces=pd.concat(tables, ignore_index=True),
+        faces=pd.concat(tables or [images.iloc[:0][ROW]], ignore_index=True),
         text_cosine=_numpy(cosines),
         image_text=_numpy(clips),
         image_self=_numpy(selves),
@@ -180,7 +175,7 @@ def _looking(network: nn.Module, device: torch.device) -> Iterator[None]:
 
 
 def _boxes(rows: pd.DataFrame, faces: Faces) -> pd.DataFrame:
-    table = rows[["image_id", "prompt_id", "index", "model", "split"]].reset_index(drop=True)
+    table = rows[ROW].reset_index(drop=True)
     present = faces.present.cpu().numpy()
     table["present"] = present
     table["score"] = faces.scores.cpu().numpy()
@@ -206,35 +201,5 @@ def _add_classes(
 
 
 def _numpy(parts: Sequence[Tensor]) -> np.ndarray:
-    array: np.ndarray = torch.cat(list(parts)).float().cpu().numpy()
+    array: np.ndarray = torch.cat(list(parts)).float().numpy()
     return array
-
-
-def quality_table(images: Assessment, reference: Assessment) -> pd.DataFrame:
-    """Cosines of each image with its prompt and with the base model's image of the same noise.
-
-    Args:
-        images: One model's measurements.
-        reference: The base model's; may be the same object, whose cosines are then 1.
-
-    Returns:
-        image_id, prompt_id, index, model, split, clip_t, clip_i, dino; all in [-1, 1].
-
-    Raises:
-        ArtifactError: The two do not hold the same prompts and indices.
-    """
-    keys = ["prompt_id", "index"]
-    here = pd.MultiIndex.from_frame(images.faces[keys])
-    there = pd.MultiIndex.from_frame(reference.faces[keys])
-    rows = there.get_indexer(here)
-    if len(here) != len(there) or (rows < 0).any():
-        raise ArtifactError(
-            "The two models' images are not of the same prompts and noise",
-            given=f"{len(here)} and {len(there)} images, {int((rows < 0).sum())} without partner",
-            do="generate both again from one prompt list",
-        )
-    table = images.faces[["image_id", *keys, "model", "split"]].copy()
-    table["clip_t"] = images.text_cosine
-    table["clip_i"] = (images.image_text * reference.image_text[rows]).sum(axis=1)
-    table["dino"] = (images.image_self * reference.image_self[rows]).sum(axis=1)
-    return table

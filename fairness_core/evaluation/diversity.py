@@ -9,8 +9,8 @@ import pandas as pd
 from jaxtyping import Float
 
 from fairness_core.attributes import AttributeSpace
-from fairness_core.evaluation.assessment import Assessment
 from fairness_core.evaluation.bootstrap import Bootstrap, with_intervals
+from fairness_core.evaluation.measurements import Assessment
 from fairness_core.groups import group_name, measured_groups
 from fairness_core.metrics import mean_pairwise_distance, paired_means
 

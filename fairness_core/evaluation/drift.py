@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from fairness_core.attributes import AttributeSpace
-from fairness_core.evaluation.assessment import Assessment
 from fairness_core.evaluation.bootstrap import Bootstrap
 from fairness_core.evaluation.diversity import diversity_figures
 from fairness_core.evaluation.frechet import frechet_figures
+from fairness_core.evaluation.measurements import Assessment
 from fairness_core.evaluation.scenes import scene_figures
 from fairness_core.prompts import SCENES
 

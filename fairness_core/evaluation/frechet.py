@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from fairness_core.evaluation.assessment import Assessment
 from fairness_core.evaluation.bootstrap import Bootstrap, with_intervals
 from fairness_core.evaluation.diversity import split_rows
+from fairness_core.evaluation.measurements import Assessment
 from fairness_core.metrics import Interval, frechet_distance, percentiles
 
 __all__ = ["frechet_figures"]

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from fairness_core.evaluation.assessment import Assessment, quality_table
 from fairness_core.evaluation.bootstrap import Bootstrap, with_intervals
 from fairness_core.evaluation.groups import QUALITY
+from fairness_core.evaluation.measurements import Assessment, quality_table
 from fairness_core.metrics import Interval, mean_interval, mean_pairwise_distance
 from fairness_core.prompts import SCENES
 

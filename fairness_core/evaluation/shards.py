@@ -1,4 +1,4 @@
-"""Images made in shards by several processes: the same batches, hence the same bytes."""
+"""Work in shards by several processes: the same batches, hence the same bytes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,15 @@ from fairness_core.runtime.artifacts import (
 )
 from fairness_core.runtime.outputs import check_output, check_work
 
-__all__ = ["IMAGE_KINDS", "Shard", "check_images", "finish_images", "merge_shards"]
+__all__ = [
+    "IMAGE_KINDS",
+    "SHARD",
+    "Shard",
+    "check_images",
+    "finish_images",
+    "in_order",
+    "merge_shards",
+]
 
 IMAGE_KINDS = KIND, SHARD_KIND = "images", "image-shard"
 TABLE = "images.parquet"
@@ -33,7 +41,7 @@ SHARD = "shard"  # in a recipe: [number, of]
 
 @dataclass(frozen=True)
 class Shard:
-    """One of several parts of the images.
+    """One of several parts of the images, to make or to measure.
 
     Attributes:
         number: Which one, from 1.
@@ -125,9 +133,7 @@ def merge_shards(shards: Sequence[Path], out: Path) -> int:
             to write may not be replaced, see ``check_output``.
     """
     check_output(out, IMAGE_KINDS, shards)
-    found = [(folder, verify(folder, kind=SHARD_KIND)["extra"]) for folder in shards]
-    recipe = _common_recipe(found)
-    found.sort(key=lambda one: one[1]["recipe"][SHARD][0])
+    found, recipe = in_order(shards, SHARD_KIND)
     ordered = [folder for folder, _ in found]
     with atomic_folder(out) as whole:
         for folder in ordered:
@@ -144,6 +150,27 @@ def merge_shards(shards: Sequence[Path], out: Path) -> int:
     return len(table)
 
 
+def in_order(
+    shards: Sequence[Path], kind: str
+) -> tuple[list[tuple[Path, dict[str, Any]]], dict[str, Any]]:
+    """Check that all shards are there, once each and of one recipe.
+
+    Args:
+        shards: Their folders, in any order.
+        kind: Of their manifests.
+
+    Returns:
+        Each with its manifest's ``extra``, in the order of their numbers; and the recipe that they
+        share, without the shard.
+
+    Raises:
+        ArtifactError: A shard is missing, damaged, there twice, or of another recipe.
+    """
+    found = [(folder, verify(folder, kind=kind)["extra"]) for folder in shards]
+    recipe = _common_recipe(found)
+    return sorted(found, key=lambda one: one[1]["recipe"][SHARD][0]), recipe
+
+
 def _common_recipe(found: Sequence[tuple[Path, Mapping[str, Any]]]) -> dict[str, Any]:
     """The recipe that all shards share, if they are all there and do."""
     if not found:
@@ -154,7 +181,7 @@ def _common_recipe(found: Sequence[tuple[Path, Mapping[str, Any]]]) -> dict[str,
         raise ArtifactError(
             "Shards were made with different settings",
             given=", ".join(str(folder) for folder, _ in found),
-            do="generate all of them again",
+            do="make all of them again",
         )
     of = places[0][1]
     if sorted(places) != [(number, of) for number in range(1, of + 1)]:

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from fairness_core.attributes import AttributeSpace
-from fairness_core.evaluation.assessment import Assessment, quality_table
 from fairness_core.evaluation.bootstrap import Bootstrap
 from fairness_core.evaluation.comparison import compare_split
+from fairness_core.evaluation.measurements import Assessment, quality_table
 
 __all__ = ["Point", "plan_sweep", "point_figures", "spread_prompts"]
 

@@ -144,7 +144,7 @@ def _pairs(source: PictureSource, prompt_id: str) -> dict[str, pd.DataFrame]:
     if images.duplicated(keys).any() or faces.duplicated(keys).any():
         raise ArtifactError(
             f"The prompt '{prompt_id}' has two rows for one image",
-            do="repeat generate_images and evaluate_bias",
+            do="repeat generate_images, measure_images and evaluate_bias",
         )
     probabilities = [column for column in faces.columns if column.startswith("p_")]
     wanted = [*keys, "present", "x0", "y0", "x1", "y1", *source.space.names, *probabilities]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -85,12 +86,14 @@ def _read_manifest(folder: Path, kind: str | None) -> dict[str, Any]:
     return manifest
 
 
-def verify(folder: Path | str, kind: str | None = None, version: int = 1) -> dict[str, Any]:
+def verify(
+    folder: Path | str, kind: str | Collection[str] | None = None, version: int = 1
+) -> dict[str, Any]:
     """Check every file of a folder against its manifest; files it does not list are ignored.
 
     Args:
         folder: Folder with a ``manifest.json``.
-        kind: The kind it must be of; None: any.
+        kind: The kind it must be of, or several of which it is one; None: any.
         version: Version of the layout that the reader understands.
 
     Returns:
@@ -101,10 +104,13 @@ def verify(folder: Path | str, kind: str | None = None, version: int = 1) -> dic
             file's content does: the error names it with both hashes.
     """
     folder = Path(folder)
-    manifest = _read_manifest(folder, kind)
-    if kind is not None and manifest.get("kind") != kind:
+    kinds = (kind,) if isinstance(kind, str) else tuple(kind or ())
+    first = kinds[0] if kinds else None
+    manifest = _read_manifest(folder, first)
+    if kinds and manifest.get("kind") not in kinds:
         raise ArtifactError(
-            f"A folder is of kind '{manifest.get('kind')}' where '{kind}' is needed", given=folder
+            f"A folder is of kind '{manifest.get('kind')}' where '{' or '.join(kinds)}' is needed",
+            given=folder,
         )
     if manifest.get("schema_version") != version:
         raise ArtifactError(
@@ -113,7 +119,7 @@ def verify(folder: Path | str, kind: str | None = None, version: int = 1) -> dic
             given=folder,
             do="write it again with this version of the program",
         )
-    again = run_again(folder, kind or manifest.get("kind"))
+    again = run_again(folder, first or manifest.get("kind"))
     for name, entry in manifest["files"].items():
         path = folder / name
         if not path.resolve().is_relative_to(folder.resolve()):

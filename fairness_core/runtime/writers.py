@@ -17,6 +17,8 @@ KINDS = {
     "images": "generate_images",
     "image-shard": "generate_images",
     "baselines": "generate_baselines",
+    "measurements": "measure_images",
+    "measurement-shard": "measure_images",
     "evaluation": "evaluate_bias",
     "report": "report",
     "gate": "gate",

@@ -18,6 +18,7 @@ from components.evaluate_bias.main import main as evaluate_bias
 from components.generate_baselines.main import main as generate_baselines
 from components.generate_images.main import main as generate_images
 from components.generate_prompts.main import main as generate_prompts
+from components.measure_images.main import main as measure_images
 from components.publish.main import main as publish
 from components.report.main import main as report
 from fairness_core.diffusion import DiffusionStack, LoraSpec, adapter_state, add_lora
@@ -93,7 +94,8 @@ def done(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Run:
         "iterations": 1,
         "images": 2,
     }
-    params["evaluate_bias"] |= {"also": ["sports"], "bootstrap": 100, "batch_size": 8}
+    params["measure_images"]["batch_size"] = 8
+    params["evaluate_bias"] |= {"also": ["sports"], "bootstrap": 100}
     params["targets"] |= {
         "source": "a made-up census",
         "overrides": {"bank nurse": {"gender": {"female": 0.3, "male": 0.7}}},
@@ -112,6 +114,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Run:
         assert generate_images(["--model", "base"]) == 0
         assert generate_images(["--model", "aligned"]) == 0
         assert generate_baselines([]) == 0
+        assert measure_images([]) == 0
         assert evaluate_bias([]) == 0
         assert report([]) == 0
     finally:

@@ -11,6 +11,7 @@ from components.calibrate_classifier.main import main as calibrate_classifier
 from components.evaluate_bias.main import main as evaluate_bias
 from components.generate_images.main import main as generate_images
 from components.generate_prompts.main import main as generate_prompts
+from components.measure_images.main import main as measure_images
 from components.publish.main import main as publish
 from components.report.main import main as report
 from fairness_core.runtime import write_manifest
@@ -66,7 +67,8 @@ def test_missing_inputs_are_named(here, capsys, tmp_path):
     said = message(capsys, generate_images, "--model", "aligned", "--bundle", nowhere, *out)
     assert str(nowhere) in said
     assert str(nowhere) in message(capsys, publish, "--finetuned", nowhere, *out)
-    assert str(nowhere) in message(capsys, evaluate_bias, "--classifiers", nowhere, *out)
+    assert str(nowhere) in message(capsys, measure_images, "--classifiers", nowhere, *out)
+    assert str(nowhere) in message(capsys, evaluate_bias, "--measured", nowhere, *out)
     assert str(nowhere) in message(capsys, report, "--evaluated", nowhere, *out)
     assert not (tmp_path / "o").exists()
 
@@ -89,12 +91,9 @@ def test_the_training_classifier_may_not_measure(here, capsys, tmp_path):
     shutil.rmtree(classifiers / "audit")
     shutil.copytree(classifiers / "train", classifiers / "audit")
     write_manifest(classifiers, "classifiers")
-    said = message(
-        capsys, evaluate_bias, "--classifiers", classifiers, "--out", tmp_path / "o",
-        "--metrics", tmp_path / "m.json",
-    )  # fmt: skip
+    said = message(capsys, measure_images, "--classifiers", classifiers, "--out", tmp_path / "o")
     assert "audit classifier is the one that the model was trained with" in said
-    assert not (tmp_path / "m.json").exists()
+    assert not (tmp_path / "o").exists()
 
 
 @pytest.mark.parametrize(
@@ -108,7 +107,7 @@ def test_images_made_otherwise_are_not_compared(here, capsys, tmp_path, value, e
     words = ["--set", f"generate_images.{value}", "--out", str(tmp_path / "b")]
     assert generate_images(["--model", "base", *words]) == 0
     capsys.readouterr()
-    said = message(capsys, evaluate_bias, "--base", tmp_path / "b", "--out", tmp_path / "o")
+    said = message(capsys, measure_images, "--base", tmp_path / "b", "--out", tmp_path / "o")
     assert expected in said
 
 
@@ -119,7 +118,10 @@ def test_images_without_any_face_are_an_error(here, capsys, tmp_path, monkeypatc
     monkeypatch.setattr(
         insightface, "InsightFaceDetector", lambda *_, **__: BrightSpot(darkest=9.0)
     )
-    said = message(capsys, evaluate_bias, "--out", tmp_path / "o", "--metrics", tmp_path / "m.json")
+    assert measure_images(["--out", str(tmp_path / "m")]) == 0
+    capsys.readouterr()
+    told = ("--out", tmp_path / "o", "--metrics", tmp_path / "m.json")
+    said = message(capsys, evaluate_bias, "--measured", tmp_path / "m", *told)
     assert "face" in said
     assert not (tmp_path / "o").exists()
 

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from components.evaluate_bias.main import main as evaluate_bias
 from components.generate_baselines.main import main as generate_baselines
 from components.generate_images.main import main as generate_images
+from components.measure_images.main import main as measure_images
 from fairness_core.runtime import read_json, read_table, verify
 from tests.components.conftest import pixels
 
@@ -73,7 +74,9 @@ def test_without_methods_the_evaluation_is_as_it_was(done, here, tmp_path):
     options = ["--set", "baselines.methods=[]", "--out", str(tmp_path / "none")]
     assert generate_baselines(options) == 0
     assert [path.name for path in (tmp_path / "none").iterdir()] == ["manifest.json"]
-    options = ["--baselines", str(tmp_path / "none"), "--out", str(tmp_path / "evaluation")]
+    measured = str(tmp_path / "measured")
+    assert measure_images(["--baselines", str(tmp_path / "none"), "--out", measured]) == 0
+    options = ["--measured", measured, "--out", str(tmp_path / "evaluation")]
     assert evaluate_bias([*options, "--metrics", str(tmp_path / "evaluation.json")]) == 0
     alone = read_json(tmp_path / "evaluation.json")
     full = read_json(done / "metrics/evaluation.json")
@@ -163,7 +166,8 @@ def test_every_model_is_sampled_and_judged_in_bfloat16_too(here, tmp_path):
             assert 0 < np.abs(made - exact).mean() < 8
     assert generate_baselines([*common, "--out", str(tmp_path / "baselines")]) == 0
     folders = [f"--{name}={tmp_path / name}" for name in ("base", "aligned", "baselines")]
+    assert measure_images([*folders, "--out", str(tmp_path / "m")]) == 0
     out = ["--out", str(tmp_path / "e"), "--metrics", str(tmp_path / "m.json")]
-    assert evaluate_bias([*folders, *out]) == 0
+    assert evaluate_bias(["--measured", str(tmp_path / "m"), *out]) == 0
     recipe = verify(tmp_path / "baselines" / "uce" / "images")["extra"]["recipe"]
     assert (recipe["dtype"], recipe["decode_batch_size"]) == ("torch.bfloat16", 3)

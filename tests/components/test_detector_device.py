@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from components.build_bank.main import main as build_bank
-from components.evaluate_bias.main import main as evaluate_bias
 from components.finetune.main import main as finetune
 from components.generate_baselines.main import main as generate_baselines
+from components.measure_images.main import main as measure_images
 from components.step import face_detector
 from fairness_core.config import load
 from fairness_core.faces.backends import load as loading
@@ -19,7 +19,7 @@ STEPS = {
     "build_bank": (build_bank, ()),
     "finetune": (finetune, ("--checkpoints", "c", "--metrics", "m.json", "--bank", "b")),
     "generate_baselines": (generate_baselines, ("--set", "baselines.methods=[intervention]")),
-    "evaluate_bias": (evaluate_bias, ("--metrics", "m.json")),
+    "measure_images": (measure_images, ()),
 }
 
 

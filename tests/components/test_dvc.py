@@ -42,6 +42,7 @@ def test_the_stages_are_the_steps(stages):
         "generate_images@base",
         "generate_images@aligned",
         "generate_baselines",
+        "measure_images",
         "evaluate_bias",
         "report",
         "gate",

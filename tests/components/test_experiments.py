@@ -312,7 +312,7 @@ def test_the_stages_of_the_project_are_read(repository):
     assert next(iter(stages)) == "generate_prompts"
     assert stages["generate_images@aligned"].inputs == ("artifacts/prompts", "artifacts/bundle")
     assert stages["finetune"].outputs == ("artifacts/finetune", "metrics/finetune.json")
-    assert "artifacts/baselines" in stages["evaluate_bias"].inputs
+    assert "artifacts/baselines" in stages["measure_images"].inputs
     assert all(stage.command[:2] == ("python", "-m") for stage in stages.values())
 
 

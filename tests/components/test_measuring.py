@@ -55,7 +55,7 @@ def test_a_plan_is_what_sampling_takes(repository: Path, tmp_path: Path, decoded
 
 
 def test_a_plan_is_what_judging_takes(repository: Path, tmp_path: Path) -> None:
-    params = told(repository, "evaluate_bias.batch_size=8")
+    params = told(repository, "measure_images.batch_size=8")
     space, models = params.attribute_space, params.section("models")
     kind = params.section("calibrate_classifier")["audit_network"]
     build(kind, space, 32, torch.Generator().manual_seed(0)).save(tmp_path / "audit")
@@ -95,7 +95,7 @@ def test_what_to_set_where_it_does_not_fit_does(repository: Path) -> None:
     assert again.gib == pytest.approx(found.then)
     tight = gpu_of(judged.gib, -1e5)
     found = judging(params, tight)
-    assert 0 < found.changes["batch_size"] < params.evaluate_bias.batch_size
+    assert 0 < found.changes["batch_size"] < params.measure_images.batch_size
     assert judging(told(repository, *found.words), tight).fits
     for need in (sampling, judging):
         with pytest.raises(ConfigError, match="not even one image at a time fits"):

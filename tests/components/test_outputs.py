@@ -23,6 +23,7 @@ STEPS = {
     "publish": (),
     "generate_images": ("--model", "base"),
     "generate_baselines": (),
+    "measure_images": (),
     "evaluate_bias": (),
     "report": (),
     "gate": (),

@@ -35,9 +35,9 @@ def test_a_step_needs_what_it_opens(here, capsys, step):
 
 def test_a_step_does_not_ask_for_what_others_open():
     told = ("models.audit_image_text=nowhere", "models.face_embedder=nowhere")
-    for step in ("finetune", "report"):
+    for step in ("finetune", "evaluate_bias", "report"):
         check_places(params(*told), step)
-    for step, more in (("evaluate_bias", ()), ("finetune", ("finetune.lambda_face=0.1",))):
+    for step, more in (("measure_images", ()), ("finetune", ("finetune.lambda_face=0.1",))):
         with pytest.raises(ConfigError, match="nowhere"):
             check_places(params(*told, *more), step)
 

@@ -15,6 +15,7 @@ from components.evaluate_bias.main import main as evaluate_bias
 from components.finetune.assemble import fingerprint, originals_store
 from components.generate_baselines.main import main as generate_baselines
 from components.generate_images.main import main as generate_images
+from components.measure_images.main import main as measure_images
 from components.publish.main import main as publish
 from components.step import Settings
 from components.sweep.main import main as sweep
@@ -93,10 +94,12 @@ def test_images_of_another_sampler_are_not_compared(
         for name in ("base", "aligned", "baselines/intervention/images")
     }
     assert {recipe["scheduler"] for recipe in recipes.values()} == {"EulerDiscreteScheduler"}
-    told = ["--base", sampled / "base", "--out", tmp_path / "e", "--metrics", tmp_path / "m.json"]
-    said = message(capsys, evaluate_bias, *told)
+    told = ["--base", sampled / "base", "--out", tmp_path / "m"]
+    said = message(capsys, measure_images, *told)
     assert "scheduler: base EulerDiscreteScheduler, aligned DPMSolverMultistepScheduler" in said
     told += ["--aligned", sampled / "aligned", "--baselines", sampled / "baselines"]
+    assert measure_images([str(word) for word in told]) == 0
+    told = ["--measured", tmp_path / "m", "--out", tmp_path / "e", "--metrics", tmp_path / "m.json"]
     assert evaluate_bias([str(word) for word in told]) == 0
     assert read_json(tmp_path / "m.json")["scheduler"] == "EulerDiscreteScheduler"
 

@@ -15,6 +15,7 @@ from components.gate.main import main as gate
 from components.generate_baselines.main import main as generate_baselines
 from components.generate_images.main import main as generate_images
 from components.generate_prompts.main import main as generate_prompts
+from components.measure_images.main import main as measure_images
 from components.publish.main import main as publish
 from components.report.main import main as report
 
@@ -47,6 +48,7 @@ def run_every_step(folder: Path) -> None:
         assert generate_images(["--model", "base"]) == 0
         assert generate_images(["--model", "aligned"]) == 0
         assert generate_baselines([]) == 0
+        assert measure_images([]) == 0
         assert evaluate_bias([]) == 0
         assert report(["--policy", "policy.yaml"]) == 0
         assert gate([]) == 0

@@ -82,6 +82,7 @@ def test_a_changed_value_changes_its_readers_alone(repository):
     for override, readers in (
         ("finetune.learning_rate=0.001", {"finetune", "publish"}),
         ("evaluate_bias.bootstrap=200", {"evaluate_bias"}),
+        ("measure_images.batch_size=8", {"measure_images"}),
         ("run.name=other", set()),
         ("generate_images.steps=3", {"generate_images", "generate_baselines"}),
         ("baselines.methods=[intervention]", {"generate_baselines"}),
@@ -209,7 +210,8 @@ def test_several_nodes_are_followed_from_a_small_pod():
 def test_steps_without_gpus_stay_off_the_gpu_pool(documents):
     spec, platform = documents
     placed = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    for label in ("exec-generate-prompts", "exec-publish", "exec-report", "exec-finish"):
+    names = ("generate-prompts", "publish", "evaluate-bias", "report", "finish")
+    for label in (f"exec-{name}" for name in names):
         container = spec["deploymentSpec"]["executors"][label]["container"]
         assert container["image"] == IMAGES.cpu
         assert "accelerator" not in container["resources"]

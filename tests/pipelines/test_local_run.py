@@ -31,7 +31,8 @@ PICTURES = 3 * (2 * 4 + 2 * 2 + 2 * 2)
 STEPS = {
     "generate-prompts": 1, "calibrate-classifier": 1, "build-bank": 1, "finetune": 1, "publish": 1,
     "generate-images": SHARDS, "merge-images": 1, "generate-images-2": SHARDS, "merge-images-2": 1,
-    "generate-baselines": 1, "evaluate-bias": 1, "report": 1, "gate": 1, "finish": 1,
+    "generate-baselines": 1, "measure-images": SHARDS, "evaluate-bias": 1, "report": 1, "gate": 1,
+    "finish": 1,
 }  # fmt: skip
 
 
@@ -59,7 +60,8 @@ def plain(tmp_path_factory, repository, tiny_world):
     params["build_bank"] |= {"images": 8}
     params["generate_images"] |= {"steps": 2, "batch_size": 4}
     params["baselines"]["methods"] = ["intervention"]
-    params["evaluate_bias"] |= {"bootstrap": 100, "batch_size": 8}
+    params["measure_images"]["batch_size"] = 8
+    params["evaluate_bias"]["bootstrap"] = 100
     path.write_text(yaml.safe_dump(params, sort_keys=False))
     run_every_step(folder)
     return folder
@@ -196,7 +198,7 @@ def test_outputs_of_an_earlier_run_count(tmp_path):
 
 def test_loops_are_unrolled_and_page_only_outputs_left_out(documents):
     expected = {task.folder: task for task in expected_tasks(documents)}
-    assert len(expected) == len(STEPS) + 2
+    assert len(expected) == len(STEPS) + 3
     (loop,) = {f.split("-iteration")[0] for f in expected if f.endswith("/generate-images")}
     assert f"{loop}-iteration-1/generate-images" in expected
     one = expected["evaluate-bias"]

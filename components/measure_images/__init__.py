@@ -1,0 +1,1 @@
+"""Look at the images of base, aligned and baselines."""
