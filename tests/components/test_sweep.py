@@ -65,8 +65,8 @@ def test_what_is_there_is_not_sampled_again(here, swept, monkeypatch):
     from fairness_core.evaluation import generate
 
     sampled = []
-    batch = generate._sample_batch
-    monkeypatch.setattr(generate, "_sample_batch", lambda *args: sampled.append(1) or batch(*args))
+    batch = generate.sample_images
+    monkeypatch.setattr(generate, "sample_images", lambda *args: sampled.append(1) or batch(*args))
     alone = ["--set", "sweep.steps=[]", "--set", "sweep.samplers=[]"]
     guidance = ["--set", "sweep.guidance=[1, 2]"]
     assert sweep([*FEW, *alone, *guidance, "--out", str(swept / "s")]) == 0
