@@ -80,7 +80,7 @@ def contained(image, given, tmp_path_factory):
 def test_every_step_ran_and_wrote_as_10001(contained):
     out, tree, _ = contained
     expected = expected_tasks(read_compiled(out / "pipeline.yaml"))
-    assert len(expected) == len({task.folder for task in expected}) == 16
+    assert len(expected) == len({task.folder for task in expected}) == 18
     assert missing_outputs(expected, tree) == []
     owners = {path.stat().st_uid for path in tree.rglob("*")}
     assert owners == {USER}

@@ -1,6 +1,6 @@
 """Processes for kfp's runner that need no imports: forks of one process that has done them.
 
-Imports are nearly all of a task's seconds, and a run has sixteen tasks. What a task sees is what a
+Imports are nearly all of a task's seconds, and a run has eighteen tasks. What a task sees is what a
 process of its own sees: arguments, environment, folder, streams, status.
 """
 
