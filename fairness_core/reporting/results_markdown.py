@@ -122,7 +122,11 @@ def _bias_table(groups: Mapping[str, Sequence[FinishedRun]], resamples: int) -> 
 
 def _verdict(gone: float, goal: Goal) -> str:
     missing = goal.reduction - gone
-    return "met" if missing <= 0 else f"**short by {100 * missing:.0f} points**"
+    if missing <= 0:
+        return "met"
+    points = round(100 * missing)
+    short = {0: "less than a point", 1: "1 point"}.get(points, f"{points} points")
+    return f"**short by {short}**"
 
 
 def _floor(runs: Sequence[FinishedRun], group: str) -> float:

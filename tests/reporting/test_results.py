@@ -13,13 +13,14 @@ from fairness_core.errors import ArtifactError, ConfigError
 from fairness_core.metrics import Interval
 from fairness_core.reporting import FinishedRun, bands, draw_bands, results_page
 from fairness_core.reporting.finished_runs import find_runs, read_run
-from fairness_core.reporting.published import GOALS, published_row
+from fairness_core.reporting.published import GOALS, Goal, published_row
 from fairness_core.reporting.results import (
     experiment_kind,
     floor_removed,
     reduction_over_seeds,
     seed_mean,
 )
+from fairness_core.reporting.results_markdown import _verdict
 
 PROMPTS = 12
 BASE = np.linspace(0.4, 0.8, PROMPTS)  # mean 0.6
@@ -274,3 +275,16 @@ def test_bands_need_the_column_and_shared_iterations():
         bands({"exact": [log(0.0), later]}, "loss_align", smooth=1)
     with pytest.raises(ConfigError, match="at least one iteration"):
         bands({"exact": [log(0.0)]}, "loss_align", smooth=0)
+
+
+@pytest.mark.parametrize(
+    ("gone", "said"),
+    [
+        (0.66, "met"),
+        (0.657, "**short by less than a point**"),
+        (0.65, "**short by 1 point**"),
+        (0.5, "**short by 16 points**"),
+    ],
+)
+def test_what_is_missing_is_said_in_points(gone, said):
+    assert _verdict(gone, Goal("gender", 0.66, "Table 1")) == said
