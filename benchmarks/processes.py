@@ -48,9 +48,10 @@ def main() -> int:
     parser.add_argument("--iterations", type=int, default=6)
     parser.add_argument("--images", type=int, default=32)
     parser.add_argument("--artifacts", type=Path, default=Path("artifacts"))
+    parser.add_argument("--set", action="append", default=[], help="SECTION.KEY=VALUE")
     arguments = parser.parse_args()
     iterations = arguments.iterations
-    changes = ["run.threads=1", "run.tracking=false", "run.device=cpu"]
+    changes = [*arguments.set, "run.threads=1", "run.tracking=false", "run.device=cpu"]
     changes += [f"finetune.iterations={iterations}"]
     changes += [f"finetune.images_per_prompt={arguments.images}"]
     changes += [f"finetune.checkpoint_every={iterations}"]
