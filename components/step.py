@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fairness_core.runtime.tracking import Tracker
 
 __all__ = [
+    "CLASSIFIER_WEIGHTS",
     "Settings",
     "Step",
     "arguments",
@@ -39,6 +40,7 @@ __all__ = [
     "sampling_of",
 ]
 
+CLASSIFIER_WEIGHTS = "model.safetensors"  # in a classifier's folder
 QUIET = {
     "DIFFUSERS_VERBOSITY": "error",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
+from transformers import PreTrainedModel
 
 from fairness_core.errors import ModelError
 
@@ -108,30 +109,34 @@ class ImageInput:
         return ((images + 1) / 2 - mean) / std
 
 
-def load_pretrained(cls: Any, folder: Path, what: str) -> nn.Module:
-    """Load a network whose ``config.json`` and weights are there, float32, in evaluation mode.
+def load_pretrained(
+    cls: Any, folder: Path, what: str, *, dtype: torch.dtype = torch.float32
+) -> nn.Module:
+    """Load a network whose ``config.json`` and weights are there, in evaluation mode.
 
     Args:
-        cls: The network's transformers class.
+        cls: The network's class, of transformers or diffusers.
         folder: Where ``save_pretrained`` wrote it.
         what: The network, for the message.
+        dtype: Type of its weights.
 
     Raises:
         ModelError: A file is damaged, or the weights are not those that ``config.json`` describes.
     """
+    options = {"dtype" if issubclass(cls, PreTrainedModel) else "torch_dtype": dtype}
     try:
         network, info = cls.from_pretrained(
             str(folder),
             local_files_only=True,
             use_safetensors=True,
             output_loading_info=True,
-            dtype=torch.float32,
+            **options,
         )
     except LOAD_ERRORS as error:
         raise ModelError(
             f"Could not load the {what} ({type(error).__name__}: {str(error)[:300]})",
             given=folder,
-            do="fetch or train it again",
+            do="fetch or train it again, or check that it was written by a compatible version",
         ) from error
     wrong = sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"])
     if wrong:

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.audit.subject import WEIGHTS, Subject
-from components.step import Settings
+from components.audit.subject import Subject
+from components.step import CLASSIFIER_WEIGHTS, Settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,7 +66,7 @@ def audit_page(
             hashes={
                 "prompt list": sha256_file(subject.prompts),
                 **{
-                    name.lower(): sha256_file(classifier / WEIGHTS)
+                    name.lower(): sha256_file(classifier / CLASSIFIER_WEIGHTS)
                     for name, classifier in zip(names, subject.classifiers, strict=False)
                 },
             },

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.step import Settings, Step, face_detector, sampling_of
+from components.step import CLASSIFIER_WEIGHTS, Settings, Step, face_detector, sampling_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["Subject", "check_classifiers", "measure", "sample_model", "sampled"]
 
 STAGE = "audit"
-WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -99,14 +98,14 @@ def check_classifiers(subject: Subject, source: Path) -> list[str]:
     from fairness_core.evaluation import check_audit
     from fairness_core.runtime import read_json, sha256_file
 
-    missing = [str(f) for f in subject.classifiers if not (f / WEIGHTS).is_file()]
+    missing = [str(f) for f in subject.classifiers if not (f / CLASSIFIER_WEIGHTS).is_file()]
     if missing:
         raise ModelError(
-            f"A classifier folder has no {WEIGHTS}",
+            f"A classifier folder has no {CLASSIFIER_WEIGHTS}",
             given=", ".join(missing),
             do="give the folder of an audit classifier, such as artifacts/classifiers/audit",
         )
-    hashes = [sha256_file(folder / WEIGHTS) for folder in subject.classifiers]
+    hashes = [sha256_file(folder / CLASSIFIER_WEIGHTS) for folder in subject.classifiers]
     if len(set(hashes)) < len(hashes):
         raise ModelError(
             "The two audit classifiers are the same, so they cannot disagree",

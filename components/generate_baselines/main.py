@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.step import (
+    CLASSIFIER_WEIGHTS,
     Settings,
     arguments,
     execute,
@@ -126,7 +127,7 @@ def run(
         shared = {
             "sampler": models["sampler"],
             "base_sha256": weights_sha256(folder),
-            "classifier_sha256": sha256_file(classifiers / "train" / "model.safetensors"),
+            "classifier_sha256": sha256_file(classifiers / "train" / CLASSIFIER_WEIGHTS),
             "prompts_sha256": sha256_file(prompts / "prompts.parquet"),
             "attributes": {name: attributes[name] for name in align},
         }

@@ -12,14 +12,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.step import Settings, arguments, audit_instruments, execute, open_step
+from components.step import (
+    CLASSIFIER_WEIGHTS,
+    Settings,
+    arguments,
+    audit_instruments,
+    execute,
+    open_step,
+)
 
 if TYPE_CHECKING:
     from fairness_core.config import Params
     from fairness_core.evaluation import Shard
 
 STEP = "measure_images"
-WEIGHTS = "model.safetensors"
 # What of section ``models`` looks at the images.
 NETWORKS = (
     "detector",
@@ -102,11 +108,11 @@ def run(
         step.tracker.inputs(
             {**read, **{f"images {m}": f for m, f in folders.items()}}, "evaluation"
         )
-        audit = sha256_file(classifiers / "audit" / WEIGHTS)
+        audit = sha256_file(classifiers / "audit" / CLASSIFIER_WEIGHTS)
         check_audit(
             audit,
             trained_with=(
-                sha256_file(classifiers / "train" / WEIGHTS),
+                sha256_file(classifiers / "train" / CLASSIFIER_WEIGHTS),
                 made["aligned"]["recipe"].get("classifier_sha256"),
             ),
         )

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.step import Settings, arguments, execute, open_step
+from components.step import CLASSIFIER_WEIGHTS, Settings, arguments, execute, open_step
 
 if TYPE_CHECKING:
     from fairness_core.config import Params
@@ -89,7 +89,7 @@ def run(
         facts = BundleFacts(
             base_model=called(base),
             base_sha256=weights_sha256(place),
-            classifier_sha256=sha256_file(classifiers / "train" / "model.safetensors"),
+            classifier_sha256=sha256_file(classifiers / "train" / CLASSIFIER_WEIGHTS),
             weights=weights,
             soft_tokens=len(state.get(SOFT_TOKENS, ())),
             targets=BundleTargets.of(

@@ -6,6 +6,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.step import CLASSIFIER_WEIGHTS
+
 __all__ = ["WORLD_NOTE", "Inputs", "hashes_of", "revision"]
 
 WORLD_NOTE = (
@@ -46,8 +48,8 @@ def hashes_of(inputs: Inputs, weights: str) -> dict[str, str]:
 
     files = {
         "prompts": inputs.prompts / "prompts.parquet",
-        "training classifier": inputs.classifiers / "train" / "model.safetensors",
-        "audit classifier": inputs.classifiers / "audit" / "model.safetensors",
+        "training classifier": inputs.classifiers / "train" / CLASSIFIER_WEIGHTS,
+        "audit classifier": inputs.classifiers / "audit" / CLASSIFIER_WEIGHTS,
         "bundle": inputs.bundle / weights,
     }
     return {name: sha256_file(path) for name, path in files.items()}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.step import Settings, Step, audit_instruments, sampling_of
+from components.step import CLASSIFIER_WEIGHTS, Settings, Step, audit_instruments, sampling_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["MODELS", "Sampler"]
 
 MODELS = ("base", "aligned")
-WEIGHTS = "model.safetensors"
 
 
 class Sampler:
@@ -65,9 +64,9 @@ class Sampler:
         }
         facts = load_bundle(self._stacks["aligned"], bundle, base=weights)["extra"]
         check_audit(
-            sha256_file(classifiers / "audit" / WEIGHTS),
+            sha256_file(classifiers / "audit" / CLASSIFIER_WEIGHTS),
             trained_with=(
-                sha256_file(classifiers / "train" / WEIGHTS),
+                sha256_file(classifiers / "train" / CLASSIFIER_WEIGHTS),
                 facts.get("classifier_sha256"),
             ),
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +10,15 @@ import torch
 from diffusers import SchedulerMixin
 from safetensors import SafetensorError, safe_open
 from torch.nn import Module
-from transformers import PreTrainedModel
 
 from fairness_core.diffusion.families import Family, family_of
 from fairness_core.diffusion.scheduler import scheduler_of
 from fairness_core.errors import ModelError
+from fairness_core.model_folders import LOAD_ERRORS, load_pretrained, read_json
 
 __all__ = ["load_components", "load_scheduler"]
 
 INDEX = "model_index.json"
-LOAD_ERRORS = (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError)
 
 
 def load_components(
@@ -55,8 +52,7 @@ def load_components(
     for name in present:
         cls, place = family.components[name], folder / name
         if name in networks:
-            option = "dtype" if issubclass(cls, PreTrainedModel) else "torch_dtype"
-            loaded[name] = _network(place, cls, **{option: dtype})
+            loaded[name] = load_pretrained(cls, place, name, dtype=dtype)
         else:
             loaded[name] = _local(place, cls)
     return {**loaded, "scheduler": scheduler, "family": family}
@@ -87,22 +83,13 @@ def _read_index(folder: Path) -> dict[str, Any]:
             given=folder,
             do="give a local folder that a diffusers pipeline's save_pretrained wrote",
         )
-    path = folder / INDEX
-    if not path.is_file():
+    if not (folder / INDEX).is_file():
         raise ModelError(
             f"The folder has no {INDEX}, so it is not a diffusers pipeline",
             given=folder,
             do="give the folder that holds vae/, text_encoder/, tokenizer/ and scheduler/",
         )
-    try:
-        index = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(
-            f"{INDEX} is damaged ({error})", given=path, do="fetch the model again"
-        ) from error
-    if not isinstance(index, dict):
-        raise ModelError(f"{INDEX} is not a JSON object", given=path, do="fetch the model again")
-    return index
+    return read_json(folder / INDEX)
 
 
 def _check_classes(folder: Path, index: dict[str, Any], family: Family) -> list[str]:
@@ -166,38 +153,13 @@ def _scheduler_class(name: str) -> Any:
     return found
 
 
-def _guarded(folder: Path, load: Callable[[], Any]) -> Any:
+def _local(folder: Path, cls: Any) -> Any:
+    """A tokenizer or a scheduler."""
     try:
-        return load()
+        return cls.from_pretrained(str(folder), local_files_only=True)
     except LOAD_ERRORS as error:
         raise ModelError(
             f"Could not load {folder.name} ({type(error).__name__}: {str(error)[:300]})",
             given=folder,
             do="fetch the model again, or check that it was written by a compatible version",
         ) from error
-
-
-def _local(folder: Path, cls: Any) -> Any:
-    return _guarded(folder, lambda: cls.from_pretrained(str(folder), local_files_only=True))
-
-
-def _network(folder: Path, cls: Any, **options: Any) -> Module:
-    network, info = _guarded(
-        folder,
-        lambda: cls.from_pretrained(
-            str(folder),
-            local_files_only=True,
-            use_safetensors=True,
-            output_loading_info=True,
-            **options,
-        ),
-    )
-    missing = sorted(info["missing_keys"]) + sorted(str(k) for k in info["mismatched_keys"])
-    if missing:
-        raise ModelError(
-            f"{folder.name} lacks {len(missing)} weights, the first of them {missing[0]}",
-            given=folder,
-            do="fetch the model again; its weights and its config.json do not belong together",
-        )
-    assert isinstance(network, Module)
-    return network

@@ -141,11 +141,13 @@ def read_measurements(
         ArtifactError: A folder is missing or damaged, or a shard is missing, there twice or of
             another recipe.
     """
-    whole = len(folders) == 1 and verify(folders[0], kind=MEASURED_KINDS)
-    if whole and whole["kind"] == KIND:
-        found, recipe = [(folders[0], whole["extra"])], whole["extra"]["recipe"]
+    kinds = MEASURED_KINDS if len(folders) == 1 else SHARD_KIND
+    manifests = [verify(folder, kind=kinds) for folder in folders]
+    found = [(f, manifest["extra"]) for f, manifest in zip(folders, manifests, strict=True)]
+    if [manifest["kind"] for manifest in manifests] == [KIND]:
+        recipe = found[0][1]["recipe"]
     else:
-        found, recipe = in_order(folders, SHARD_KIND)
+        found, recipe = in_order(found)
     parts: dict[str, list[Assessment]] = {}
     for folder, extra in found:
         faces, vectors = read_table(folder / FACES), load_file(folder / VECTORS)

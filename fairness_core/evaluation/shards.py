@@ -133,7 +133,9 @@ def merge_shards(shards: Sequence[Path], out: Path) -> int:
             to write may not be replaced, see ``check_output``.
     """
     check_output(out, IMAGE_KINDS, shards)
-    found, recipe = in_order(shards, SHARD_KIND)
+    found, recipe = in_order(
+        [(folder, verify(folder, kind=SHARD_KIND)["extra"]) for folder in shards]
+    )
     ordered = [folder for folder, _ in found]
     with atomic_folder(out) as whole:
         for folder in ordered:
@@ -151,24 +153,21 @@ def merge_shards(shards: Sequence[Path], out: Path) -> int:
 
 
 def in_order(
-    shards: Sequence[Path], kind: str
+    shards: Sequence[tuple[Path, dict[str, Any]]],
 ) -> tuple[list[tuple[Path, dict[str, Any]]], dict[str, Any]]:
     """Check that all shards are there, once each and of one recipe.
 
     Args:
-        shards: Their folders, in any order.
-        kind: Of their manifests.
+        shards: Their folders in any order, each with its manifest's ``extra``.
 
     Returns:
-        Each with its manifest's ``extra``, in the order of their numbers; and the recipe that they
-        share, without the shard.
+        The same in the order of their numbers; and the recipe that they share, without the shard.
 
     Raises:
-        ArtifactError: A shard is missing, damaged, there twice, or of another recipe.
+        ArtifactError: A shard is missing, there twice, or of another recipe.
     """
-    found = [(folder, verify(folder, kind=kind)["extra"]) for folder in shards]
-    recipe = _common_recipe(found)
-    return sorted(found, key=lambda one: one[1]["recipe"][SHARD][0]), recipe
+    recipe = _common_recipe(shards)
+    return sorted(shards, key=lambda one: one[1]["recipe"][SHARD][0]), recipe
 
 
 def _common_recipe(found: Sequence[tuple[Path, Mapping[str, Any]]]) -> dict[str, Any]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping, Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from fairness_core.reporting import svg
 from fairness_core.reporting.checks import (
@@ -107,6 +108,7 @@ def environment() -> Environment:
         "label": label_of,
         "sortable": _sortable,
         "cell": _table_cell,
+        "breakable": _breakable,
     }
     env.globals |= {
         "share_bar": svg.share_bar,
@@ -119,6 +121,11 @@ def environment() -> Environment:
 
 def _table_cell(text: object) -> str:
     return str(text).replace("|", "\\|")
+
+
+def _breakable(text: str) -> Markup:
+    """Lets a class name break where its words begin, rather than anywhere."""
+    return Markup("<wbr>").join(escape(part) for part in re.split("(?<=[a-z])(?=[A-Z])", text))
 
 
 def _sortable(gap: float | None) -> str:

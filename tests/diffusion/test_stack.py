@@ -153,7 +153,7 @@ def _rename(component: str, name: str) -> Callable[[Path], None]:
         (_no_weights, "text_encoder has no safetensors weights"),
         (_drop_a_weight, "unet lacks 1 weights, the first of them conv_in.weight"),
         (_drop_a_text_weight, "text_encoder lacks 1 weights.*final_layer_norm.bias"),
-        (_cut_config, "Could not load unet"),
+        (_cut_config, "Could not load the unet"),
         (_rename("unet", "SD3Transformer2DModel"), "unet is a SD3Transformer2DModel"),
         (_rename("scheduler", "UNet2DConditionModel"), "none of diffusers' schedulers"),
     ],

@@ -54,6 +54,13 @@ def test_sections_come_in_order_and_the_contents_name_them(page: Document) -> No
     assert [e.attributes["href"] for e in links] == [f"#{name}" for name in SECTIONS]
 
 
+def test_a_class_name_breaks_where_its_words_begin(data: ReportData) -> None:
+    facts = replace(data.facts, sampler="DPMSolverMultistepScheduler", model="<b>Base")
+    html = build_page(replace(data, facts=facts))
+    assert "<dd>DPMSolver<wbr>Multistep<wbr>Scheduler</dd>" in html
+    assert "<dd>&lt;b&gt;Base</dd>" in html
+
+
 def test_the_top_states_the_run(page: Document, data: ReportData) -> None:
     facts = {e.all("dt")[0].text: e.all("dd")[0].text for e in page.root.all("dl")[0].all("div")}
     assert facts["Base model"] == "portraits:base"
