@@ -226,8 +226,8 @@ def execute(
     args = parser.parse_args(argv)
     try:
         params = read_parameters(args)
-        check_places(params, args.step)
         prepare_libraries(params, getattr(args, "model", None))
+        check_places(params, args.step)
         work(args, params, Settings(**params.section("run"), tags=tags_of(params)))
     except (EvenhandError, OSError) as error:
         known = told(error)

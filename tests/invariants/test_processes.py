@@ -56,6 +56,7 @@ def test_two_processes_train_what_one_does(
     )
     assert done.returncode == 0, done.stderr
     assert "2 processes" in done.stderr
+    assert "Loading weights" not in done.stderr  # settings made after its import
 
     tables = {n: read_table(place / "output" / "log.parquet") for n, place in folders.items()}
     for column in ("face_rate", "network_forwards", "network_backwards", "used_gender"):
