@@ -54,6 +54,17 @@ def test_every_preset_is_sound(preset):
         assert params.evaluate_bias.also == ("sports", "descriptors", "styles")
 
 
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.name)
+def test_kept_results_were_made_with_the_presets_own_values(preset):
+    kept = sorted((REPOSITORY / "docs/results" / preset.name).glob("seed-*/params.yaml"))
+    assert preset.name.startswith("sd15") or kept
+    for path in kept:
+        params = read(path).values
+        for section, values in preset.values.items():
+            if section != "run":
+                assert values.items() <= params[section].items(), path
+
+
 def test_problems_name_the_preset_and_the_key(tmp_path):
     (tmp_path / "mine.yaml").write_text("# mine\nfinetune: {rankk: 3, guidance: low}\n")
     with pytest.raises(ConfigError, match="With preset 'mine'.*2 problems") as caught:
