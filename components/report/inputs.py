@@ -16,6 +16,9 @@ WORLD_NOTE = (
     "show that the method works; they are not figures of any photographic model."
 )
 
+# Kept in git, and written by the run whose report this is.
+WRITTEN = (":!dvc.lock", ":!metrics")
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -56,12 +59,20 @@ def hashes_of(inputs: Inputs, weights: str) -> dict[str, str]:
 
 
 def revision() -> str | None:
-    """Git commit of the working directory, where it is a checkout."""
+    """Git commit of the working directory, ``-dirty`` if more is changed than a run writes."""
+    commit = _git("describe", "--always", "--abbrev=12")
+    if not commit:
+        return None
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", *WRITTEN)
+    return commit if changed == "" else f"{commit}-dirty"
+
+
+def _git(*words: str) -> str | None:
+    """What git says; None where there is no git or no checkout."""
     try:
         found = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-            capture_output=True, text=True, check=False, timeout=10,
-        )  # fmt: skip
+            ["git", *words], capture_output=True, text=True, check=False, timeout=10
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return found.stdout.strip() or None if found.returncode == 0 else None
+    return found.stdout.strip() if found.returncode == 0 else None
