@@ -196,4 +196,5 @@ def test_images_are_as_before_without_one(done: Run) -> None:
     assert read_json(done / "metrics/evaluation.json")["scheduler"] == recipe["scheduler"]
     card = (done / "artifacts/report/model-card.md").read_text()
     assert "2 sampling steps of DPMSolverMultistepScheduler" in card
-    assert "DPMSolverMultistepScheduler" in (done / "artifacts/report/report.html").read_text()
+    page = (done / "artifacts/report/report.html").read_text().replace("<wbr>", "")
+    assert "DPMSolverMultistepScheduler" in page
