@@ -13,7 +13,6 @@ from jaxtyping import Float
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
-from transformers import PreTrainedModel
 
 from fairness_core.errors import ModelError
 
@@ -123,6 +122,9 @@ def load_pretrained(
     Raises:
         ModelError: A file is damaged, or the weights are not those that ``config.json`` describes.
     """
+    # Slow to import, and there already where a class of it is passed.
+    from transformers import PreTrainedModel
+
     options = {"dtype" if issubclass(cls, PreTrainedModel) else "torch_dtype": dtype}
     try:
         network, info = cls.from_pretrained(

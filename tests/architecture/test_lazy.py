@@ -24,12 +24,20 @@ def test_every_public_name_is_there_whatever_was_imported_before(name):
     assert [each for each, value in found.items() if isinstance(value, ModuleType)] == []
 
 
-def test_a_table_needs_no_library_of_networks():
-    program = (
-        "import sys; from fairness_core.reporting import before_after_text; "
-        "from fairness_core.runtime import read_json; "
-        "print([name for name in ('torch', 'transformers', 'diffusers') if name in sys.modules])"
-    )
+@pytest.mark.parametrize(
+    ("imports", "absent"),
+    [
+        (
+            "from fairness_core.reporting import before_after_text; "
+            "from fairness_core.runtime import read_json",
+            ("torch", "transformers", "diffusers"),
+        ),
+        ("import fairness_core.embeddings.face_identity", ("transformers", "diffusers")),
+    ],
+    ids=["a table", "the bank's embedder"],
+)
+def test_what_needs_no_library_of_networks_imports_none(imports, absent):
+    program = f"import sys; {imports}; print([name for name in {absent} if name in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
