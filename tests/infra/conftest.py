@@ -16,7 +16,7 @@ SMALL = {
     "calibrate_classifier": {"images": 200, "epochs": 1, "audit_epochs": 1},
     "build_bank": {"images": 64},
     "finetune": {
-        "iterations": 4, "images_per_prompt": 8, "steps": [2, 3], "gradient_steps": 2,
+        "iterations": 8, "images_per_prompt": 8, "steps": [2, 3], "gradient_steps": 2,
         "checkpoint_every": 1, "batch_size": 8, "lambda_face": 0.5,
     },
     "generate_images": {"steps": 2},

@@ -6,6 +6,8 @@ steps' own command lines.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import threading
 import time
@@ -48,37 +50,40 @@ class Killer(threading.Thread):
 
         client = docker.from_env()
         while not self.over.is_set() and self.settings is None:
-            time.sleep(0.1)
+            time.sleep(0.02)
             if not any(self.checkpoints.glob("*/iteration-*")):
                 continue
             for one in client.containers.list(filters={"label": f"{LABEL}={self.label}"}):
                 if task_of(one.attrs["Config"]["Cmd"]) == "finetune":
-                    self.settings = one.attrs
                     one.kill()
+                    self.settings = one.attrs
         client.close()
 
 
 @pytest.fixture(scope="module")
 def contained(image, given, tmp_path_factory):
-    """The same in containers: folder, kfp's tree in it, what was killed."""
+    """The same in containers: folder, kfp's tree in it, what was killed, what was printed."""
     out = tmp_path_factory.mktemp("contained")
     for folder in (out, *out.parents[:2]):
         folder.chmod(0o755)
     containers = Containers(image, f"{USER}:{USER}")
     killer = Killer(containers.label, out / "workspace" / "checkpoints")
     killer.start()
+    said = io.StringIO()
     try:
-        tree = run_here(
-            PIPELINE, given, out, shards=SHARDS, containers=containers, retries=1, reuse=True
-        )
+        with contextlib.redirect_stdout(said):
+            tree = run_here(
+                PIPELINE, given, out, shards=SHARDS, containers=containers, retries=1, reuse=True
+            )
     finally:
         killer.over.set()
         killer.join()
-    return out, tree, killer.settings
+        print(said.getvalue())
+    return out, tree, killer.settings, said.getvalue()
 
 
 def test_every_step_ran_and_wrote_as_10001(contained):
-    out, tree, _ = contained
+    out, tree, *_ = contained
     expected = expected_tasks(read_compiled(out / "pipeline.yaml"))
     assert len(expected) == len({task.folder for task in expected}) == 18
     assert missing_outputs(expected, tree) == []
@@ -87,7 +92,7 @@ def test_every_step_ran_and_wrote_as_10001(contained):
 
 
 def test_containers_have_no_network_no_root_and_no_writable_root(contained):
-    _, _, settings = contained
+    _, _, settings, _ = contained
     assert settings["Config"]["User"] == f"{USER}:{USER}"
     host = settings["HostConfig"]
     assert host["NetworkMode"] == "none"
@@ -96,9 +101,10 @@ def test_containers_have_no_network_no_root_and_no_writable_root(contained):
     assert host["Privileged"] is False
 
 
-def test_a_killed_finetuning_went_on_from_its_checkpoint(contained, capfd):
-    out, tree, settings = contained
+def test_a_killed_finetuning_went_on_from_its_checkpoint(contained):
+    out, tree, settings, said = contained
     assert settings is not None, "nothing was killed"
+    assert said.count("Going on after iteration") == 1
     record = json.loads((tree / "finetune" / "executor_output.json").read_text())
     assert record["artifacts"]["finetuned"]
     # Removed when the second attempt had ended well.
@@ -121,7 +127,7 @@ def test_everything_is_that_of_the_command_lines(plain, runner, request, contain
 
 
 def test_a_second_run_takes_what_the_first_has_made(image, given, contained):
-    out, first, _ = contained
+    out, first, *_ = contained
     images = {p: p.stat().st_ino for p in (first / "publish").rglob("*.safetensors")}
     second = run_here(
         PIPELINE, given, out, shards=SHARDS, containers=Containers(image, f"{USER}:{USER}"),
@@ -136,7 +142,7 @@ def test_a_second_run_takes_what_the_first_has_made(image, given, contained):
 
 
 def test_another_value_repeats_what_reads_it(image, given, contained):
-    out, _, _ = contained
+    out, *_ = contained
     changed = json.loads(given["evaluate_bias_parameters"])
     changed["evaluate_bias"]["bootstrap"] = 101
     later = run_here(

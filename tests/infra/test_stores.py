@@ -104,10 +104,23 @@ def test_a_wrong_password_is_an_error_before_the_work_begins(tracked, monkeypatc
         pytest.fail("the step began")
 
 
+TRACKED = """
+import sys
+from pathlib import Path
+from components.finetune.main import main
+from fairness_core.runtime import outbox
+from tests.infra.held import hold
+
+outbox.SEND_EVERY = 0.0
+hold({2: Path("killed"), 20: Path("back")})
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 def test_a_server_killed_during_training_loses_nothing(
     server, s3, tracked, tiny_world, repository, finetune_arguments
 ):
-    """Iterations go on while it is away; the process is halted only until it is back."""
+    """Killed after two iterations of thirty; the next eighteen go on while it is away."""
     from mlflow import MlflowClient
 
     params = write_params(
@@ -115,15 +128,16 @@ def test_a_server_killed_during_training_loses_nothing(
     )
     words = [*finetune_arguments(params, tracked / "out"), "--set", "run.tracking=true"]
     client = MlflowClient()
-    command = [sys.executable, "-m", "components.finetune.main", *words]
-    with trained(command, tracked, repository) as (training, log):
+    with trained([sys.executable, "-c", TRACKED, *words], tracked, repository) as (training, log):
         run = until(lambda: first_run(client, "tiny"), training, log)
         server.kill()
-        kept = until(lambda: waiting(tracked, 5), training, log)
-        assert {one["kind"] for one in kept} == {"metrics"}
-        training.send_signal(signal.SIGSTOP)
+        (tracked / "killed").touch()
+        kept = until(lambda: waiting(tracked, 18), training, log)
+        assert {(one["kind"], one["step"]) for one in kept} == {
+            ("metrics", step) for step in range(2, 20)
+        }
         server.start()
-        training.send_signal(signal.SIGCONT)
+        (tracked / "back").touch()
         assert training.wait(600) == 0, (tracked / "log").read_text()
     said = (tracked / "log").read_text()
     assert said.count("tracking is interrupted, the work goes on") == 1
@@ -145,7 +159,9 @@ import sys
 from pathlib import Path
 from components.checkpoint_store import mirrored
 from components.finetune.main import main
+from tests.infra.held import hold
 
+hold({9: Path("unheld")})
 with mirrored(sys.argv[1], Path(sys.argv[2]), every=0.05):
     if status := main(sys.argv[3:]):
         sys.exit(status)
@@ -155,7 +171,7 @@ with mirrored(sys.argv[1], Path(sys.argv[2]), every=0.05):
 def test_a_finetune_whose_node_is_lost_goes_on_from_the_store(
     s3, tmp_path, tiny_world, repository, finetune_arguments, hashes
 ):
-    """Killed once a checkpoint is there, its disk gone: the result is an undisturbed run's."""
+    """Killed in its tenth iteration, its disk gone: the result is an undisturbed run's."""
     params = write_params(
         tmp_path / "params.yaml", repository, tiny_world,
         iterations=ITERATIONS, images_per_prompt=4, checkpoint_every=2,
@@ -179,6 +195,7 @@ def test_a_finetune_whose_node_is_lost_goes_on_from_the_store(
     kept = whole()
     for folder in (found, free):
         with task(folder) as (training, log):
+            (folder / "unheld").touch()
             assert training.wait(600) == 0, (folder / "log").read_text()
         assert whole() == [], "a finished run leaves none behind"
     went_on = [
