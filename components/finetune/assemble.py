@@ -101,6 +101,7 @@ def assemble(
         lambda_image=section.lambda_image,
         factor1=section.factor1,
         factor2=section.factor2,
+        unsure=section.unsure,
         batch_size=section.batch_size,
         loss_batch_size=section.loss_batch_size,
         lambda_face=section.lambda_face,

@@ -92,6 +92,9 @@ class Finetune(Section):
         description="weight of the semantics loss where target != original class"
     )
     factor2: dict[Name, Share] = Field(description="further factor inside the face region")
+    unsure: Literal["held", "loosened"] = Field(
+        default="held", description="whether both factors apply to faces whose target is below C"
+    )
     checkpoint_every: int = Field(ge=1, description="iterations between checkpoints")
     validate_every: int = Field(
         default=0, ge=0, description="iterations between measures of held-out bias; 0: never"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -20,26 +20,32 @@ __all__ = [
     "scale_gradient",
 ]
 
+Unsure = Literal["held", "loosened"]
+
 
 def dynamic_weights(
     targets: Mapping[str, Targets],
     original_classes: Mapping[str, Int[Tensor, " m"]],
-    original_present: Bool[Tensor, " m"],
+    present: Bool[Tensor, " m"],
     factor1: Mapping[str, float],
+    *,
+    unsure: Unsure = "held",
 ) -> Float[Tensor, " m"]:
     """w_i = 1 where target y_i equals the original's class, factor1 where it differs.
 
     A face that is to change its class may differ more from its original. Several attributes:
-    the smallest factor of those that disagree. Weight 1 where the original has no face, and where
-    no attribute's target is active: a face that nothing asks to change is held in full (the
-    paper leaves both open).
+    the smallest factor of those that disagree. Weight 1 without a face in both images (the paper
+    leaves that open).
 
     Args:
         targets: Pseudo-labels per attribute, one row per face.
         original_classes: Classes predicted on the frozen model's images, per attribute; not read
             where the original has no face.
-        original_present: Whether the frozen model's image has this face.
+        present: Whether the image and the frozen model's both have this face.
         factor1: Factor per attribute, in [0, 1].
+        unsure: What becomes of a face whose target is below C. ``loosened``: it disagrees, as in
+            the authors' code, which has no class for it; ``held``: nothing asks it to change, so
+            that it disagrees in nothing.
 
     Returns:
         Weights in [0, 1], no gradient.
@@ -48,21 +54,23 @@ def dynamic_weights(
         ConfigError: A factor or the original's classes missing for an attribute, or a factor
             outside [0, 1].
     """
-    return _smallest_factor(targets, original_classes, original_present, factor1, "factor1")
+    return _smallest_factor(targets, original_classes, present, factor1, unsure, "factor1")
 
 
 def region_factors(
     targets: Mapping[str, Targets],
     original_classes: Mapping[str, Int[Tensor, " m"]],
-    original_present: Bool[Tensor, " m"],
+    present: Bool[Tensor, " m"],
     factor2: Mapping[str, float],
+    *,
+    unsure: Unsure = "held",
 ) -> Float[Tensor, " m"]:
     """Factor of the semantics gradient inside the face: factor2 where the classes differ, else 1.
 
     The rule is that of ``dynamic_weights``, with the same arguments, result and errors. The face
     region itself is empty where either image has no face, so the factor 1 there is never used.
     """
-    return _smallest_factor(targets, original_classes, original_present, factor2, "factor2")
+    return _smallest_factor(targets, original_classes, present, factor2, unsure, "factor2")
 
 
 def image_weights(
@@ -141,9 +149,10 @@ def _smallest_factor(
     classes: Mapping[str, Tensor],
     present: Tensor,
     factors: Mapping[str, float],
+    unsure: Unsure,
     name: str,
 ) -> Tensor:
-    """Per row, the smallest factor of the attributes whose active target differs; 1 if none."""
+    """Per row, the smallest factor of the attributes that disagree; 1 if none does."""
     for given, what in ((factors, name), (classes, "class of the originals")):
         missing = [attribute for attribute in targets if attribute not in given]
         if missing:
@@ -154,6 +163,7 @@ def _smallest_factor(
         if not 0.0 <= factor <= 1.0:
             raise ConfigError(f"{name} of '{attribute}' is outside [0, 1]", given=factor)
         labels, active = target.labels.to(present.device), target.active.to(present.device)
-        differs = present & active & (labels != classes[attribute].to(present.device))
-        weights = torch.where(differs, weights.clamp(max=factor), weights)
+        differs = labels != classes[attribute].to(present.device)
+        disagrees = active & differs if unsure == "held" else ~active | differs
+        weights = torch.where(present & disagrees, weights.clamp(max=factor), weights)
     return weights

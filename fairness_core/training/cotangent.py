@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -41,24 +41,22 @@ def loss_gradient(
     originally: Perceived,
     targets: Mapping[str, Targets],
     *,
+    free: Collection[str],
     n_faces: int,
     n_images: int,
 ) -> tuple[Float[Tensor, "n c h w"], dict[str, float]]:
     """Compute v = dL/dz_0 of these images, chunk by chunk, and the loss parts they add.
 
     ``targets`` and ``originally`` have the rows of ``seen``: one for each face, or for each image.
-    Attributes that are held without being aligned are in ``targets`` too; their class is the
-    original's, so that they loosen nothing.
+    Those that are not ``free`` are held at the original's class and loosen nothing.
     """
-    aligned = {name: targets[name] for name in settings.space.names}
+    changing = {name: targets[name] for name in free}
     cotangent, sums = torch.empty_like(latents), dict[str, float]()
-    had = originally.faces.present
-    weights = image_weights(
-        dynamic_weights(aligned, originally.classes, had, settings.factor1),
-        seen.image,
-        len(latents),
-    )
-    factors = region_factors(aligned, originally.classes, had, settings.factor2)
+    both = originally.faces.present & seen.faces.present
+    was, unsure = originally.classes, settings.unsure
+    face_weights = dynamic_weights(changing, was, both, settings.factor1, unsure=unsure)
+    weights = image_weights(face_weights, seen.image, len(latents))
+    factors = region_factors(changing, was, both, settings.factor2, unsure=unsure)
     for start in range(0, len(latents), settings.judged):
         rows = slice(start, min(start + settings.judged, len(latents)))
         of = seen.rows_of(rows)
@@ -89,7 +87,7 @@ def loss_gradient(
         (cotangent[rows],) = torch.autograd.grad(parts.total, z)
         measured = {"total": parts.total, "align": parts.align, "image": parts.image}
         measured |= {"face": parts.face} if settings.lambda_face > 0 else {}
-        measured |= {f"align_{a}": parts.per_attribute[a] for a in aligned}
+        measured |= {f"align_{a}": parts.per_attribute[a] for a in settings.space.names}
         for name, value in measured.items():
             sums[name] = sums.get(name, 0.0) + float(value.detach())
     return cotangent, sums

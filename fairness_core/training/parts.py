@@ -47,6 +47,8 @@ class Settings:
         lambda_image: Weight of the semantics loss.
         factor1: Its factor where target and original class differ, per attribute.
         factor2: Its gradient's further factor inside the face region, per attribute.
+        unsure: Whether the semantics loss loosens faces whose target is below C, see
+            ``dynamic_weights``.
         batch_size: Images per network call.
         loss_batch_size: Images decoded and judged at once; None: ``batch_size``.
         lambda_face: Weight of the face realism loss; 0 leaves it out.
@@ -72,6 +74,7 @@ class Settings:
     faces: Literal["largest", "all"] = "largest"
     guided_gradient: Literal["both", "text"] = "both"
     gradient_choice: StepChoice = "uniform"
+    unsure: Literal["held", "loosened"] = "held"
     loss_batch_size: int | None = None
 
     @property

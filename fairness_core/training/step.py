@@ -151,6 +151,7 @@ def training_step(
         was,
         originally,
         local,
+        free=free,
         n_faces=int(present.sum()),
         n_images=count.images,
     )

@@ -41,6 +41,12 @@ def test_smallest_factor_of_those_that_disagree(function):
     assert_close(weights, torch.tensor([1.0, 0.7, 0.3, 0.3, 1.0, 1.0]), EXACT)
 
 
+@pytest.mark.parametrize("function", [dynamic_weights, region_factors])
+def test_a_face_below_the_threshold_may_disagree_too(function):
+    weights = function(MADE, ORIGINAL, PRESENT, {"gender": 0.2, "race": 0.6}, unsure="loosened")
+    assert_close(weights, torch.tensor([1.0, 0.2, 0.6, 0.2, 0.2, 1.0]), EXACT)
+
+
 @given(st.data())
 def test_smallest_factor_by_brute_force(data):
     """Three attributes, whatever is active, present and agreed on."""
@@ -52,12 +58,16 @@ def test_smallest_factor_by_brute_force(data):
     differs = {name: data.draw(bits) for name in names}
     made = {name: targets([int(x) for x in differs[name]], active[name]) for name in names}
     zero = {name: torch.zeros(n, dtype=torch.long) for name in names}
+    unsure = data.draw(st.sampled_from(["held", "loosened"]))
+
+    def disagrees(a, i):
+        return differs[a][i] if active[a][i] else unsure == "loosened"
+
     expected = [
-        min([factors[a] for a in names if active[a][i] and differs[a][i] and present[i]] + [1.0])
-        for i in range(n)
+        min([factors[a] for a in names if present[i] and disagrees(a, i)] + [1.0]) for i in range(n)
     ]
     for function in (dynamic_weights, region_factors):
-        found = function(made, zero, torch.tensor(present), factors)
+        found = function(made, zero, torch.tensor(present), factors, unsure=unsure)
         assert_close(found, torch.tensor(expected), EXACT)
 
 

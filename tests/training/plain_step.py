@@ -65,10 +65,14 @@ def plain_gradient(
     differing = [
         [
             name
-            for name, target in targets.items()
+            for name in free
             if was_faces.present[i]
-            and target.active[i]
-            and target.labels[i] != was_classes[name][i]
+            and faces.present[i]
+            and (
+                targets[name].labels[i] != was_classes[name][i]
+                if targets[name].active[i]
+                else settings.unsure == "loosened"
+            )
         ]
         for i in range(len(images))
     ]

@@ -48,6 +48,7 @@ def test_region_is_where_the_enlarged_boxes_meet(tiny_world: TinyWorld) -> None:
             originals,
             original,
             targets,
+            free=SPACE.names,
             n_faces=1,
             n_images=1,
         )

@@ -70,6 +70,26 @@ def test_gradient_is_that_of_a_plain_graph(
     assert 0 < result.faces <= 5
 
 
+def test_faces_below_the_threshold_are_loosened_where_asked(
+    tiny_world: TinyWorld, alone: World
+) -> None:
+    """And faces whose class the prompt names are not, however unsure the classifier is of them."""
+    detector = half_dark(tiny_world, 5)
+    for named in ([], ["gender"], ["gender", "age"]):
+        losses = []
+        for unsure in ("held", "loosened"):
+            models = tiny_models(tiny_world, detector=detector, double=True)
+            noise = make_noise(models, 5)
+            settings = tiny_settings(gradient_weights="unadjusted", confidence=0.6, unsure=unsure)
+            expected, loss = plain_gradient(models, settings, PROMPT, noise, STEPS, named=named)
+            result, gradient = run_step(models, settings, alone, noise, named=named)
+            assert min(result.used.values()) < 1
+            assert_close(result.losses["total"], loss, FLOAT32)
+            assert_same_gradient(gradient, expected, GRADIENT)
+            losses.append(result.losses["total"])
+        assert (losses[1] < losses[0]) == (len(named) < 2)
+
+
 @pytest.mark.parametrize(
     ("name", "mode"), [("dpm++2m", "exact"), ("heun", "exact"), ("pndm", "unadjusted")]
 )
