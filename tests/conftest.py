@@ -64,7 +64,12 @@ LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0", "::ffff:127.")
 
 # The same examples in every run: a red run must be the change's doing, not chance's.
 hypothesis.settings.register_profile(
-    "repeatable", deadline=None, derandomize=True, database=None, max_examples=50
+    "repeatable",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],  # of the machine
+    derandomize=True,
+    database=None,
+    max_examples=50,
 )
 hypothesis.settings.load_profile("repeatable")
 torch.set_num_threads(1)

@@ -115,7 +115,7 @@ def validation_of(
         prompts=prompts,
         every=section.validate_every,
         images=section.validation_images,
-        steps=section.steps[1],
+        steps=section.validation_steps or section.steps[1],
         seed=seed,
         stop_at=section.stop_at,
     )

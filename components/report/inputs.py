@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from components.step import CLASSIFIER_WEIGHTS
+from fairness_core.runtime.revision import git
 
 __all__ = ["WORLD_NOTE", "Inputs", "hashes_of", "revision"]
 
@@ -60,19 +60,8 @@ def hashes_of(inputs: Inputs, weights: str) -> dict[str, str]:
 
 def revision() -> str | None:
     """Git commit of the working directory, ``-dirty`` if more is changed than a run writes."""
-    commit = _git("describe", "--always", "--abbrev=12")
+    commit = git("describe", "--always", "--abbrev=12")
     if not commit:
         return None
-    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", *WRITTEN)
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", *WRITTEN)
     return commit if changed == "" else f"{commit}-dirty"
-
-
-def _git(*words: str) -> str | None:
-    """What git says; None where there is no git or no checkout."""
-    try:
-        found = subprocess.run(
-            ["git", *words], capture_output=True, text=True, check=False, timeout=10
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return found.stdout.strip() if found.returncode == 0 else None

@@ -102,6 +102,9 @@ class Finetune(Section):
     validation_images: int = Field(
         default=24, ge=2, le=10_000, description="images of each prompt of split validation"
     )
+    validation_steps: SamplingSteps | None = Field(
+        default=None, description="sampling steps of these images; null: the most that train"
+    )
     stop_at: dict[Name, Annotated[float, Field(gt=0, le=1)]] = Field(
         default_factory=dict, description="bias per attribute that ends the run early; {}: never"
     )

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from fairness_core.runtime.logs import get_logger
 from fairness_core.runtime.mlflow_store import MlflowStore
 from fairness_core.runtime.outbox import Message, Outbox, UnreachableError
 from fairness_core.runtime.redact import digest, flatten
+from fairness_core.runtime.revision import git
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -202,11 +202,5 @@ def open_run(
 
 def _revision() -> dict[str, str]:
     """Git commit of the working directory, where it is a checkout."""
-    try:
-        found = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False, timeout=10
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return {}
-    commit = found.stdout.strip()
-    return {"mlflow.source.git.commit": commit} if found.returncode == 0 else {}
+    commit = git("rev-parse", "HEAD")
+    return {} if commit is None else {"mlflow.source.git.commit": commit}

@@ -78,6 +78,9 @@ def test_validation_is_of_the_validation_prompts_and_off_by_default(repository):
     assert (found.every, found.images, found.seed, found.stop_at) == (30, 24, 5, {"gender": 0.3})
     with pytest.raises(PromptError, match="needs prompts of split validation"):
         validation_of(told, aligned, TABLE[TABLE["split"] != "validation"], 5)
+    assert found.steps == told.steps[1]
+    longer = section(repository, validate_every=30, validation_steps=25)
+    assert validation_of(longer, aligned, TABLE, 5).steps == 25
     few = section(repository, validate_every=30, stop_at="{gender: 0.3}", validation_images=4)
     with pytest.raises(ConfigError, match=r"stop_at\.gender can never be reached"):
         validation_of(few, aligned, TABLE, 5)

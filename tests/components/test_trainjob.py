@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -23,6 +21,7 @@ from components.finetune.trainjob import Owner, Plan, manifest
 from fairness_core.errors import ConfigError
 from pipelines.resources import Cluster, Images, Placement
 from tests.components.fake_cluster import serving, strict
+from tests.helpers.servers import free_port
 
 OWNER = Owner("evenhand", "finetune-pod", "1234", "0123456789abcdef")
 NAME = "evenhand-01234567-abc"
@@ -101,8 +100,7 @@ def test_a_training_that_fails_says_why_and_is_removed(cluster, plan, tmp_path):
 
 def test_a_cancelled_run_takes_its_training_along(cluster, plan, tmp_path):
     cluster.looks = 10**6
-    stop = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM))
-    stop.start()
+    cluster.train = lambda _: os.kill(os.getpid(), signal.SIGTERM)
     with pytest.raises(SystemExit, match="143"):
         run(plan, tmp_path)
     assert NAME in cluster.going
@@ -291,9 +289,7 @@ sys.exit(main(sys.argv[1:2], command=torchrun))
 def test_two_nodes_meet_by_the_variables_that_trainer_sets(tmp_path, repository):
     (tmp_path / "meet.py").write_text(MEET)
     (tmp_path / "alive").touch()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     words = [sys.executable, "-c", NODE, str(tmp_path / "alive"), str(tmp_path / "meet.py")]
     trainer = {
         "PET_NNODES": "2", "PET_NPROC_PER_NODE": "2", "PET_MASTER_ADDR": "127.0.0.1",

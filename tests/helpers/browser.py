@@ -40,8 +40,8 @@ class Browser:
         found = profile / "DevToolsActivePort"
         self.wait(lambda: found.is_file() and len(found.read_text().splitlines()) == 2)
         port = found.read_text().splitlines()[0]
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json", timeout=30) as reply:
-            page = next(target for target in json.load(reply) if target["type"] == "page")
+        self.wait(lambda: _pages(port))
+        (page,) = _pages(port)
         websocket = pytest.importorskip("websocket")
         self.socket = websocket.create_connection(page["webSocketDebuggerUrl"], timeout=PATIENCE)
         self.sent = 0
@@ -74,6 +74,8 @@ class Browser:
         return found["result"].get("value")
 
     def open(self, url: str) -> None:
+        # An address of its own: the page that is there now may have the same, and be complete.
+        url = f"{url}?{self.sent}"
         self.call("Page.navigate", url=url)
         self.wait(
             lambda: self.run("document.readyState + location.href").startswith("complete" + url)
@@ -111,3 +113,8 @@ class Browser:
         self.socket.close()
         self.process.terminate()
         self.process.wait(30)
+
+
+def _pages(port: str) -> list[dict[str, Any]]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/json", timeout=30) as reply:
+        return [target for target in json.load(reply) if target["type"] == "page"]

@@ -166,7 +166,7 @@ def _stable_diffusion_xl(*, force_zeros: bool = True) -> StableDiffusionXLPipeli
     )
 
 
-def _stable_diffusion_3(*, t5: bool = True) -> StableDiffusion3Pipeline:
+def _stable_diffusion_3(*, t5: bool = True, **changes: Any) -> StableDiffusion3Pipeline:
     tokenizer, encoder = _t5()
     return StableDiffusion3Pipeline(
         vae=_vae(**LATENTS_16),
@@ -188,13 +188,16 @@ def _stable_diffusion_3(*, t5: bool = True) -> StableDiffusion3Pipeline:
             caption_projection_dim=16,
             pooled_projection_dim=2 * PROJECTED,
             pos_embed_max_size=SIDE,
+            **changes,
         ),
         scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
     )
 
 
-def _flux() -> FluxPipeline:
+def _flux(*, distilled: bool = False) -> FluxPipeline:
+    """FLUX.1 dev, or schnell: no guidance to be told, and times that are not shifted."""
     tokenizer, encoder = _t5()
+    shifts = {"base_shift": 0.5, "max_shift": 1.15}
     return FluxPipeline(
         vae=_vae(**LATENTS_16),
         text_encoder=_clip(CLIPTextModel),
@@ -209,11 +212,11 @@ def _flux() -> FluxPipeline:
             num_attention_heads=2,
             joint_attention_dim=2 * WIDTH + 4,
             pooled_projection_dim=WIDTH,
-            guidance_embeds=True,
+            guidance_embeds=not distilled,
             axes_dims_rope=(2, 2, 4),
         ),
         scheduler=FlowMatchEulerDiscreteScheduler(
-            use_dynamic_shifting=True, shift=3.0, base_shift=0.5, max_shift=1.15
+            use_dynamic_shifting=not distilled, shift=1.0 if distilled else 3.0, **shifts
         ),
     )
 
@@ -224,5 +227,8 @@ TINY: dict[str, Callable[[], Any]] = {
     "sdxl-encoded-empty": functools.partial(_stable_diffusion_xl, force_zeros=False),
     "sd3": _stable_diffusion_3,
     "sd3-without-t5": functools.partial(_stable_diffusion_3, t5=False),
+    # 3.5 medium: normalised queries and keys, a second attention in the first blocks.
+    "sd3.5": functools.partial(_stable_diffusion_3, qk_norm="rms_norm", dual_attention_layers=(0,)),
     "flux": _flux,
+    "flux-schnell": functools.partial(_flux, distilled=True),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,9 @@ def _make_decided(classifier: AttributeClassifier, stack: DiffusionStack) -> Non
     )
 
 
+_LOADING = threading.Lock()  # tests train in threads, and transformers loads in one alone
+
+
 @functools.lru_cache(maxsize=2)
 def _loaded(
     world: TinyWorld,
@@ -215,7 +219,8 @@ def tiny_models(
     everything but the encoders is float64: the classifier's kinks turn float32's rounding into
     differences of up to 1e-4 between gradients that are equal.
     """
-    stack, classifier, image_text, image_self = _loaded(world)
+    with _LOADING:
+        stack, classifier, image_text, image_self = _loaded(world)
     fresh = DiffusionStack(
         tokenizer=stack.tokenizer,
         text_encoder=copy.deepcopy(stack.text_encoder),

@@ -1,4 +1,4 @@
-"""The finetuning step, held before named iterations until a file is there.
+"""The finetuning step, held before chosen iterations until a file is there.
 
 What a test does to a process in the middle of its work then meets it there, on any machine.
 """
@@ -14,12 +14,14 @@ from fairness_core.training import loop
 
 
 def hold(places: Mapping[int, Path]) -> None:
-    """Let each of the iterations begin only when its file exists."""
+    """Let each of the iterations begin only when its file exists; ``FILE.awaited`` says it waits."""
     original = loop.plan_batch
 
     def held(prompts: Any, iteration: int, *rest: Any) -> Any:
-        while iteration in places and not places[iteration].exists():
-            time.sleep(0.02)
+        if place := places.get(iteration):
+            place.with_name(f"{place.name}.awaited").touch()
+            while not place.exists():
+                time.sleep(0.02)
         return original(prompts, iteration, *rest)
 
     loop.plan_batch = held

@@ -47,6 +47,7 @@ class Killer(threading.Thread):
 
     def run(self):
         import docker
+        from docker.errors import APIError
 
         client = docker.from_env()
         while not self.over.is_set() and self.settings is None:
@@ -54,9 +55,11 @@ class Killer(threading.Thread):
             if not any(self.checkpoints.glob("*/iteration-*")):
                 continue
             for one in client.containers.list(filters={"label": f"{LABEL}={self.label}"}):
-                if task_of(one.attrs["Config"]["Cmd"]) == "finetune":
-                    one.kill()
-                    self.settings = one.attrs
+                # Too late is too late: the test says so.
+                with contextlib.suppress(APIError):
+                    if task_of(one.attrs["Config"]["Cmd"]) == "finetune":
+                        one.kill()
+                        self.settings = one.attrs
         client.close()
 
 

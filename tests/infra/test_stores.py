@@ -129,10 +129,12 @@ def test_a_server_killed_during_training_loses_nothing(
     words = [*finetune_arguments(params, tracked / "out"), "--set", "run.tracking=true"]
     client = MlflowClient()
     with trained([sys.executable, "-c", TRACKED, *words], tracked, repository) as (training, log):
-        run = until(lambda: first_run(client, "tiny"), training, log)
+        until((tracked / "killed.awaited").exists, training, log)
+        run = first_run(client, "tiny")
         server.kill()
         (tracked / "killed").touch()
-        kept = until(lambda: waiting(tracked, 18), training, log)
+        until((tracked / "back.awaited").exists, training, log)
+        kept = waiting(tracked)
         assert {(one["kind"], one["step"]) for one in kept} == {
             ("metrics", step) for step in range(2, 20)
         }
@@ -188,7 +190,9 @@ def test_a_finetune_whose_node_is_lost_goes_on_from_the_store(
 
     lost, found, free = (tmp_path / name for name in ("lost", "found", "free"))
     with task(lost) as (training, log):
-        until(lambda: len(whole()) >= 2, training, log)
+        until((lost / "unheld.awaited").exists, training, log)
+        # Nothing is on its way any more.
+        until(lambda: any("iteration-00000008" in key for key in whole()), training, log)
         training.kill()
         assert training.wait() == -signal.SIGKILL
     assert not (lost / "output").exists()
@@ -220,20 +224,15 @@ def trained(command, folder, repository, **variables):
 
 
 def first_run(client, experiment):
-    """Id of a run that has a metric, once there is one."""
-    place = client.get_experiment_by_name(experiment)
-    runs = client.search_runs([place.experiment_id]) if place else []
-    return runs[0].info.run_id if runs and "loss_total" in runs[0].data.metrics else None
+    """Id of the only run."""
+    (run,) = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
+    return run.info.run_id
 
 
-def waiting(folder, at_least):
-    """Messages that wait for the server, once there are enough."""
-    lines = [
-        line
-        for file in folder.glob("artifacts/unsent/*/messages.jsonl")
-        for line in file.read_text().splitlines()
-    ]
-    return [json.loads(line) for line in lines] if len(lines) >= at_least else None
+def waiting(folder):
+    """Messages that wait for the server."""
+    (file,) = folder.glob("artifacts/unsent/*/messages.jsonl")
+    return [json.loads(line) for line in file.read_text().splitlines()]
 
 
 def until(found, training, log):

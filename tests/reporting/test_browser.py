@@ -19,7 +19,7 @@ from tests.reporting.test_robustness import extras
 pytestmark = [pytest.mark.integration, needs_chromium, pytest.mark.timeout(900)]
 
 WIDTHS = ((390, 844), (820, 1180), (1440, 900))
-AXE = "axe-core@4"
+AXE = "axe-core@4.14.1"
 # Sub-pixel rounding of percentages.
 ROUNDING = 1
 SHOWN = "[...document.querySelectorAll('.prompt')].filter(p => !p.hidden).map(p => p.dataset.name)"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -20,6 +19,7 @@ class FakeMlflow:
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.status, self.delay, self.port = 200, 0.0, 0
         self._server: ThreadingHTTPServer | None = None
+        self._stopped = threading.Event()
 
     @property
     def uri(self) -> str:
@@ -39,10 +39,14 @@ class FakeMlflow:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
         self._server.daemon_threads = True
+        # A client that gave up is no news, least of all in a later test's output.
+        self._server.handle_error = lambda *_: None  # type: ignore[method-assign]
+        self._stopped.clear()
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     def stop(self) -> None:
+        self._stopped.set()
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
@@ -52,7 +56,7 @@ class FakeMlflow:
         size = int(request.headers.get("Content-Length") or 0)
         sent = json.loads(request.rfile.read(size) or b"{}")
         call = urlparse(request.path).path.rsplit("mlflow/", 1)[-1]
-        time.sleep(self.delay)
+        self._stopped.wait(self.delay)
         status, body = self.status, self.answer(call, sent)
         if call == "experiments/get-by-name" and status == 200:
             status, body = 404, {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "none"}
