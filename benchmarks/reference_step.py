@@ -139,6 +139,7 @@ def reference_step(
             originals,
             originally,
             targets,
+            free=settings.space.names,
             n_faces=int(seen.faces.present.sum()),
             n_images=n,
         )
