@@ -40,7 +40,11 @@ would change; an experiment of one seed has no interval over seeds. *Floor remov
 the distance to what a perfectly fair sampler would score (*fair floor*) that is gone: a raw
 reduction of 100 % is out of reach for a finite sample, and the lower the base's bias, the further.
 The paper's figures are of Stable Diffusion 1.5 and its own prompts and classifiers; they are
-compared as relative reductions only."""
+compared as relative reductions only.
+
+Minutes are of machines of different speed and load. Network calls are what the runs made: of
+*stored* originals, those that an earlier run had not left there; *sampled* ones are made at every
+visit of a prompt."""
 
 
 def results_page(runs: Sequence[FinishedRun], *, resamples: int = 2000) -> str:
@@ -84,7 +88,7 @@ BIAS_HEAD = (
 SHARE_HEAD = ("experiment", "seeds", "share of", "base", "aligned", "target", "paper", "")
 COST_HEAD = (
     "experiment", "seeds", "CLIP-T change", "CLIP-I", "DINO", "attribute kept",
-    "training, min", "whole run, min", "network forwards", "backwards",
+    "training, min", "whole run, min", "originals", "network forwards", "backwards",
 )  # fmt: skip
 
 
@@ -187,6 +191,7 @@ def _cost(name: str, runs: Sequence[FinishedRun]) -> tuple[str, ...]:
         cell(seed_mean(named)) if named else "",
         cell(seed_mean([run.training["seconds"] / 60 for run in runs]), digits=1),
         "" if None in whole else cell(seed_mean([s / 60 for s in whole if s]), digits=1),
+        ", ".join(sorted({run.params["finetune"].get("originals", "sampled") for run in runs})),
         *(
             f"{np.mean([run.training[f'network_{way}'] for run in runs]):,.0f}"
             for way in ("forwards", "backwards")
