@@ -17,7 +17,7 @@ from components.task import CHECKPOINTS, ORIGINALS, TRACKING, kept_originals
 from fairness_core.config import load, load_preset
 from fairness_core.config.places import moved_places, named_places
 from fairness_core.config.presets import assignments, experiment
-from fairness_core.config.source import parse
+from fairness_core.config.source import parse, read
 from fairness_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ def run_by_dvc(
     """Check values and checkout, then start ``dvc exp run``.
 
     A workspace of DVC's own holds what git tracks and nothing else: other files and folders that
-    the parameters name are given to it by their whole path.
+    the parameters name are given to it by their whole path. DVC keeps no experiment that failed,
+    so that the gate there says whether the policy is met and ends well, unless told otherwise.
 
     Args:
         params: ``params.yaml`` of the working directory.
@@ -62,7 +63,8 @@ def run_by_dvc(
         _check_checkout(preset)
     plain = checked.model_dump(mode="json")
     moved = {} if keep else moved_places(plain, _outside)
-    command = experiment(preset, [*values, moved], keep=keep)
+    kept = [] if keep or _names_enforce(preset, values) else ["gate.enforce=false"]
+    command = experiment(preset, [*values, *kept, moved], keep=keep, base=read(params).values)
     if show:
         typer.echo(shlex.join(command))
         return 0
@@ -73,15 +75,20 @@ def run_by_dvc(
         name = preset.name if preset else "NAME"
         typer.echo(f"Figures: dvc exp show.  Report, images, metrics: dvc exp apply {name}")
     elif not keep:
-        # DVC removes the workspace of a failed run, also of one that does not meet the policy,
-        # and knows its stages again by the values that they had there.
+        # DVC removes the workspace of a failed run, and knows its stages again by the values that
+        # they had there.
         given = [word for one in assignments(moved) for word in ("--set", _bare(one))]
         typer.echo(
             "Finished stages stay in DVC's cache: the same command goes on after them. It brings "
-            f"their results here, the policy met or not, with {shlex.join(['--keep', *given])}",
+            f"their results here with {shlex.join(['--keep', *given])}",
             err=True,
         )
     return status
+
+
+def _names_enforce(preset: Preset | None, values: Sequence[str]) -> bool:
+    given = [preset.values if preset else {}, *map(parse, values)]
+    return any("enforce" in (one.get("gate") or {}) for one in given)
 
 
 def _bare(assignment: str) -> str:

@@ -1,8 +1,8 @@
 """Judge the aligned model by the policy; register what passes, stop the pipeline otherwise.
 
-Exit status 3 says that the policy was not met; the reasons are printed and kept in verdict.json.
-What passes becomes a version of the registered MLflow model with the alias ``candidate``. Making
-it the ``champion`` is for a person: ``evenhand promote``.
+Exit status 3 says that the policy was not met, where ``gate.enforce`` holds; the reasons are
+printed and kept in verdict.json. What passes becomes a version of the registered MLflow model with
+the alias ``candidate``. Making it the ``champion`` is for a person: ``evenhand promote``.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ def run(
     *,
     model: str,
     draws: int,
+    enforce: bool,
     split: str,
     attributes: Mapping[str, Any],
     policy: Path,
@@ -42,6 +43,7 @@ def run(
     Args:
         model: Name of the registered model.
         draws: For the worst prompt's interval.
+        enforce: Whether a policy that is not met is an error; nothing is registered either way.
         split: Held-out split.
         attributes: Section ``attributes``.
         policy: The policy.
@@ -56,7 +58,7 @@ def run(
     Raises:
         ArtifactError: An input is missing or damaged.
         ConfigError: The policy is unsound, or the registry cannot be used.
-        GateError: The policy is not met.
+        GateError: The policy is not met, and ``enforce``.
     """
     from fairness_core.attributes import AttributeSpace
     from fairness_core.config import read_policy
@@ -110,12 +112,15 @@ def run(
         step.tracker.metrics({"passed": float(verdict["passed"])})
         step.tracker.artifact(out / "verdict.json")
         missed = [entry["text"] for entry in verdict["rules"].values() if not entry["passed"]]
-        if missed:
+        unmet = "The policy is not met: " + "; ".join(missed)
+        if missed and enforce:
             raise GateError(
-                "The policy is not met: " + "; ".join(missed),
+                unmet,
                 given=policy,
                 do="train on, or have somebody waive a rule for a while in the policy",
             )
+        if missed:
+            step.log.warning("%s. Nothing is registered; the run goes on (gate.enforce)", unmet)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

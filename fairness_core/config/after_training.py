@@ -125,6 +125,9 @@ class Gate(Section):
 
     model: Text = Field(description="name of the registered MLflow model")
     draws: int = Field(ge=100, le=1_000_000, description="draws for the worst prompt's interval")
+    enforce: bool = Field(
+        default=True, description="whether a policy that is not met ends the run with status 3"
+    )
 
 
 class Report(Section):

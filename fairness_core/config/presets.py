@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from fairness_core.config.load import load
@@ -25,6 +26,8 @@ __all__ = [
     "read_preset",
     "read_presets",
 ]
+
+EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -119,20 +122,29 @@ def load_preset(
         ) from error
 
 
-def assignments(values: Mapping[str, Any]) -> list[str]:
+def assignments(values: Mapping[str, Any], base: Mapping[str, Any] = EMPTY) -> list[str]:
     """Values as ``++section.key=value``, what ``dvc exp run --set-param`` takes, in order.
 
     ``++`` sets a key whether params.yaml has it or not. Numbers, words and lists are written so
     that Hydra's grammar reads the same values; a mapping becomes one assignment for each key.
 
+    Args:
+        values: By section.
+        base: What they are laid over: Hydra puts no mapping in a list's or a word's place, which
+            is therefore emptied first.
+
     Raises:
         ConfigError: A key with quotes or other signs that Hydra's grammar has no way to write.
     """
-    return list(_assignments(values, ""))
+    return list(_assignments(values, "", base))
 
 
 def experiment(
-    preset: Preset | None, overrides: Iterable[str | Mapping[str, Any]], *, keep: bool
+    preset: Preset | None,
+    overrides: Iterable[str | Mapping[str, Any]],
+    *,
+    keep: bool,
+    base: Mapping[str, Any] = EMPTY,
 ) -> list[str]:
     """The command line ``dvc exp run`` of a preset with single values over it.
 
@@ -140,22 +152,27 @@ def experiment(
         preset: The overlay; it names the experiment. None: DVC finds a name.
         overrides: ``section.key=value``, the value in YAML, or mappings, as ``load`` takes them.
         keep: Run in the working directory; otherwise in a temporary one.
+        base: Values of params.yaml.
     """
     values: dict[str, Any] = {}
     if preset is not None:
         merge(values, preset.values)
     for override in overrides:
         merge(values, parse(override) if isinstance(override, str) else override)
-    given = [word for value in assignments(values) for word in ("--set-param", value)]
+    given = [word for value in assignments(values, base) for word in ("--set-param", value)]
     name = [] if preset is None else ["--name", preset.name]
     return ["dvc", "exp", "run", *([] if keep else ["--temp"]), *name, *given]
 
 
-def _assignments(values: Mapping[str, Any], before: str) -> Iterator[str]:
+def _assignments(values: Mapping[str, Any], before: str, base: Mapping[str, Any]) -> Iterator[str]:
     for key, value in values.items():
-        place = f"{before}{key}"
+        place, there = f"{before}{key}", base.get(key)
         if isinstance(value, Mapping) and value and all(_plain(name) for name in value):
-            yield from _assignments(value, f"{place}.")
+            if there is not None and not isinstance(there, Mapping):
+                yield f"++{place}=null"
+            yield from _assignments(
+                value, f"{place}.", there if isinstance(there, Mapping) else EMPTY
+            )
         else:
             yield f"++{place}={_text(value)}"
 

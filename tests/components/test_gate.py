@@ -49,6 +49,13 @@ def test_a_failing_gate_ends_with_its_own_status_and_the_reason(workshop, capsys
     assert not (workshop / "mlflow.db").exists()
 
 
+def test_a_policy_that_is_not_enforced_says_so_and_registers_nothing(workshop, capsys):
+    assert judged(HARD, *TRACKED, "--set", "gate.enforce=false") == 0
+    assert "The policy is not met: bias.gender" in capsys.readouterr().err
+    verdict = read_json(workshop / "artifacts/gate/verdict.json")
+    assert (verdict["passed"], verdict["version"]) == (False, None)
+
+
 def test_from_candidate_to_champion_and_back(workshop):
     from mlflow import MlflowClient
 

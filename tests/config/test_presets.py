@@ -114,6 +114,15 @@ def test_dvc_reads_the_same_values_as_we(tmp_path):
         assignments({"overrides": {"the owner's": {"gender": "uniform"}}})
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("before", ["[0.5, 0.5]", "uniform", "null", "{young: 0.4}"])
+def test_a_mapping_takes_the_place_of_whatever_was_there(tmp_path, before):
+    (tmp_path / "p.yaml").write_text(f"attributes: {{age: {{target: {before}}}}}\n")
+    base = read(tmp_path / "p.yaml").values
+    values = {"attributes": {"age": {"target": {"young": 0.7, "old": 0.3}}}}
+    assert nested([tmp_path / "p.yaml", *assignments(values, base)]) == values
+
+
 def test_the_command_is_one_experiment_with_single_values_last():
     preset = find_preset(REPOSITORY / "presets", "portraits-gender")
     command = experiment(preset, ["finetune.iterations=3", "run.seed=7"], keep=False)

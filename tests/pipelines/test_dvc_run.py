@@ -89,10 +89,20 @@ def test_what_git_does_not_track_is_given_by_its_whole_path(checkout):
     values = yaml.safe_load((checkout / "params.yaml").read_text())
     values["models"]["base"] = "models/base"
     (checkout / "params.yaml").write_text(yaml.safe_dump(values))
-    assert shown() == {"models.base": f"'{checkout}/models/base'"}
+    kept = {"gate.enforce": "false"}
+    assert shown() == {"models.base": f"'{checkout}/models/base'"} | kept
     (checkout / "link").symlink_to(checkout / "models")
     git("add", "link")
     assert shown("--set", "models.base=link")["models.base"] == f"'{checkout}/link'"
+
+
+def test_the_policy_does_not_lose_an_experiment_unless_told(checkout):
+    """DVC keeps none that failed."""
+    assert shown("--preset", "mine")["gate.enforce"] == "false"
+    assert shown("--preset", "mine", "--set", "gate.enforce=true")["gate.enforce"] == "true"
+    assert "gate.enforce" not in shown("--preset", "mine", "--keep")
+    (checkout / "presets/mine.yaml").write_text(PRESET + "gate: {enforce: true}\n")
+    assert shown("--preset", "mine")["gate.enforce"] == "true"
 
 
 @pytest.mark.slow

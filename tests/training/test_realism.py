@@ -155,7 +155,7 @@ def test_the_loss_holds_the_face_term(tiny_world: TinyWorld) -> None:
             originals,
             was,
             wants([1, 0, 0], [True, False, True]),
-            free=settings.space.names,
+            free=tiny_settings().space.names,
             n_faces=3,
             n_images=2,
         )
