@@ -4,8 +4,8 @@
 # thing that is not as it should be, and leaves what it made for you to look at.
 #
 # Before: Kubeflow Pipelines, Trainer and Kueue are installed, the secrets are made, and the values
-# of the overlay filled in and committed (infra/README.md, steps 0 to 6). Needs git, kubectl, curl
-# and evenhand.
+# of the overlay filled in and committed (infra/README.md, steps 0 to 6; step 7 is done here). Needs
+# git, kubectl, curl, base64 and evenhand.
 #
 #   OVERLAY=kind|gke|eks EVENHAND_IMAGE_CPU=NAME@sha256:... KF_PIPELINES_ENDPOINT=http://... \
 #   EVENHAND_IMAGE_GPU=NAME@sha256:... infra/end_to_end.sh             # kind takes no GPU image
@@ -20,13 +20,19 @@ if [[ $OVERLAY == kind ]]; then RUNS=kubeflow PROFILE=cpu PLACE=()
 else : "${EVENHAND_IMAGE_GPU:?NAME@sha256:DIGEST of the GPU image, which $OVERLAY needs}"
 fi
 SMALL=(--set finetune.iterations=20 --set finetune.checkpoint_every=5 --set evaluate_bias.bootstrap=100)
+# The gate of these runs lets anything pass: twenty iterations align nothing. Outside the checkout,
+# which is to have no changes.
+POLICY=$(mktemp)
+printf 'version: 1\nrules: {no_face_rate: 1.0}\n' >"$POLICY"
+forward=
+trap '[[ -z $forward ]] || kill "$forward" 2>/dev/null || true; rm -f "$POLICY"' EXIT
 
 say() { printf '\n== %s\n' "$*"; }
 fail() { printf 'FAILED: %s\n' "$*" >&2; exit 1; }
 
 # All that can be known beforehand, before anything is applied.
 [[ -d $FOLDER ]] || fail "there is no overlay $OVERLAY: take kind, gke or eks"
-for tool in git kubectl curl evenhand; do
+for tool in git kubectl curl base64 evenhand; do
   command -v "$tool" >/dev/null || fail "$tool is not installed"
 done
 changes=$(git status --porcelain)
@@ -36,8 +42,19 @@ $changes"
 state() { evenhand status "$1" "${PLACE[@]}" | sed -n '1s/.*: //p' || true; }
 
 start() { # further options of submit; prints the run's id
-  evenhand submit --profile "$PROFILE" --service-account evenhand-runs --shards 2 \
+  evenhand submit --profile "$PROFILE" --service-account evenhand-runs --shards 2 --policy "$POLICY" \
     "${PLACE[@]}" "${SMALL[@]}" "$@" | sed -n 's/^Run: *//p'
+}
+
+secret() { # namespace, name, key
+  kubectl -n "$1" get secret "$2" -o "jsonpath={.data.$3}" | base64 --decode
+}
+
+postgres() { kubectl -n evenhand-tracking exec postgres-0 -- "$@"; }
+
+mlflow() { # path, JSON, further options of curl; prints the status of the answer
+  curl -s -o /dev/null -w '%{http_code}' -H 'content-type: application/json' -d "$2" "${@:3}" \
+    "http://localhost:5999/api/2.0/mlflow/$1"
 }
 
 wait_for() { # run, state, minutes
@@ -56,15 +73,24 @@ say "1. The manifests are sound, and applied"
 evenhand lint-manifests --filled "$FOLDER"
 kubectl apply --server-side -k "$FOLDER"
 kubectl -n evenhand-tracking rollout status statefulset/postgres --timeout=10m
+# MLflow keeps its users in a second database, and does not start without it.
+databases=$(postgres psql -U mlflow -d mlflow -tAc 'SELECT datname FROM pg_database')
+grep -qx mlflow_auth <<<"$databases" || postgres createdb -U mlflow mlflow_auth
 kubectl -n evenhand-tracking rollout status deployment/mlflow --timeout=10m
 
-say "2. Nobody gets into MLflow without a password"
+say "2. Nobody gets into MLflow without a password, and the user of the runs does with its own"
 kubectl -n evenhand-tracking port-forward svc/mlflow 5999:5000 >/dev/null & forward=$!
-trap 'kill $forward 2>/dev/null || true' EXIT
 sleep 5
-code=$(curl -s -o /dev/null -w '%{http_code}' -X POST -H 'content-type: application/json' \
-  -d '{"max_results": 1}' http://localhost:5999/api/2.0/mlflow/experiments/search)
+search='{"max_results": 1}'
+code=$(mlflow experiments/search "$search")
 [[ $code == 401 ]] || fail "MLflow answered $code without a password"
+user=$(secret "$RUNS" evenhand-credentials mlflow-tracking-username)
+password=$(secret "$RUNS" evenhand-credentials mlflow-tracking-password)
+admin=$(secret evenhand-tracking mlflow-auth admin-password)
+# Refused where the user is there already: that it gets in is what counts.
+made=$(mlflow users/create "{\"username\": \"$user\", \"password\": \"$password\"}" -u "admin:$admin")
+code=$(mlflow experiments/search "$search" -u "$user:$password")
+[[ $code == 200 ]] || fail "MLflow answered $made when user $user was to be made, and $code to that user"
 
 say "3. The network is closed: a pod without our labels does not reach MLflow"
 if kubectl -n default run evenhand-probe --rm -i --restart=Never --image=docker.io/library/busybox:1.37 \
