@@ -88,7 +88,8 @@ class AttributeSpace:
         if not self.attributes or len(set(self.names)) != len(self.attributes):
             raise ConfigError(
                 "An attribute space needs at least one attribute, each named once",
-                given=[a.name for a in self.attributes],
+                given=", ".join(self.names) or "none",
+                do="name each attribute once",
             )
 
     @classmethod

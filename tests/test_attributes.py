@@ -62,7 +62,9 @@ def test_subset_keeps_the_order_asked_for():
         SPACE.subset(["hair"])
     with pytest.raises(ConfigError, match="at least one attribute"):
         SPACE.subset([])
-    with pytest.raises(ConfigError, match="each named once"):
+    with pytest.raises(
+        ConfigError, match="each named once. Given: age, age. What to do: name each attribute"
+    ):
         SPACE.subset(["age", "age"])
 
 

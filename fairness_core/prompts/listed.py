@@ -41,7 +41,11 @@ def read_list(path: str | Path) -> pd.DataFrame:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise PromptError(f"The prompt list cannot be read: {error}", given=path) from error
+        raise PromptError(
+            f"The prompt list cannot be read: {error}",
+            given=path,
+            do="check the path; a text file is UTF-8, one prompt a line",
+        ) from error
     return check_list(
         pd.DataFrame({"prompt": [line for line in lines if line.strip()]}), given=path
     )
@@ -58,7 +62,11 @@ def check_list(table: pd.DataFrame, *, given: object) -> pd.DataFrame:
         PromptError: See ``read_list``.
     """
     if "prompt" not in table.columns:
-        raise PromptError("The prompt list has no column 'prompt'", given=given)
+        raise PromptError(
+            "The prompt list has no column 'prompt'",
+            given=f"{given}: {', '.join(map(str, table.columns))}",
+            do="name the column of the texts 'prompt' in the header row",
+        )
     if table.empty:
         raise PromptError("The prompt list is empty", given=given, do="give at least one prompt")
     found = pd.DataFrame({"prompt": table["prompt"].fillna("").astype(str).str.strip().tolist()})

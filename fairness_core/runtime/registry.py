@@ -104,16 +104,23 @@ class Registry:
             if not previous:
                 raise ConfigError(
                     "There is no earlier champion to go back to",
-                    given=f"{self.name}, champion {champion}",
+                    given=f"{self.name}, champion: {champion or 'none'}",
+                    do="promote another version; from the second champion on there is one",
                 )
             return self._set_champion(int(previous), "rollback", by, reason)
 
     def _set_champion(self, version: int, step: str, by: str, reason: str) -> Change:
         if not by.strip() or not reason.strip():
-            raise ConfigError("A change of the champion needs a name and a reason")
+            raise ConfigError(
+                "A change of the champion needs a name and a reason", do="give --by and --reason"
+            )
         before = self._alias(CHAMPION)
         if before == version:
-            raise ConfigError("This version is the champion already", given=f"version {version}")
+            raise ConfigError(
+                "This version is the champion already",
+                given=f"version {version}",
+                do="promote another one by --version",
+            )
         # A rollback leaves the predecessor's own predecessor, so that a second one goes further.
         if step == "promote" and before is not None:
             self._client.set_model_version_tag(self.name, str(version), PREVIOUS, str(before))

@@ -18,6 +18,7 @@ from fairness_core.errors import ConfigError
 __all__ = ["Object", "Objects", "Pod", "read", "selects", "title"]
 
 Object = Mapping[str, Any]
+WANTED = "folder with a kustomization, or a YAML file of rendered manifests"
 # Kinds that make pods, and where their template is.
 TEMPLATES = {
     "Deployment": ("spec", "template"),
@@ -151,16 +152,22 @@ def read(path: Path) -> Objects:
         documents = [document for document in yaml.safe_load_all(text) if document]
     except yaml.YAMLError as error:
         brief = " ".join(str(error).split())
-        raise ConfigError(f"Manifests are no YAML: {brief}", given=path) from error
+        raise ConfigError(
+            f"Manifests are no YAML: {brief}", given=path, do="correct them at the line named"
+        ) from error
     for number, one in enumerate(documents, start=1):
         meta = one.get("metadata") if isinstance(one, dict) else None
         named = isinstance(meta, dict) and bool(meta.get("name"))
         if not named or not {"apiVersion", "kind"} <= set(one):
             raise ConfigError(
-                f"Document {number} has no apiVersion, kind or metadata.name", given=path
+                f"Document {number} has no apiVersion, kind or metadata.name",
+                given=path,
+                do="give each object all three",
             )
     if not documents:
-        raise ConfigError("There is no object in these manifests", given=path)
+        raise ConfigError(
+            "There is no object in these manifests", given=path, do=f"name a {WANTED}"
+        )
     return Objects(documents)
 
 
@@ -168,7 +175,9 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"Manifests cannot be read: {error}", given=path) from error
+        raise ConfigError(
+            f"Manifests cannot be read: {error}", given=path, do=f"name a {WANTED}"
+        ) from error
 
 
 def _rendered(folder: Path) -> str:
@@ -191,7 +200,11 @@ def _rendered(folder: Path) -> str:
             [*command, str(folder)], capture_output=True, text=True, check=False, timeout=120
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise ConfigError(f"Manifests cannot be rendered: {error}", given=folder) from error
+        raise ConfigError(
+            f"Manifests cannot be rendered: {error}",
+            given=folder,
+            do="render the folder elsewhere, and give the file",
+        ) from error
     if done.returncode != 0:
         raise ConfigError(
             f"Manifests cannot be rendered: {_reason(done.stderr)}",

@@ -26,7 +26,7 @@ def test_lines_and_tables(tmp_path):
     ("text", "problem"),
     [
         ("prompt\n", "list is empty"),
-        ("text\na\n", "no column 'prompt'"),
+        ("text,n\na,1\n", "no column 'prompt'.*text, n. What to do: name the column"),
         ("prompt_id,prompt\na,x\nb,X\n", "prompt repeated: 'X'"),
         ("prompt_id,prompt\na,x\na,y\n", "prompt_id repeated: 'a'"),
         ("prompt_id,prompt\na,x\nb,\n", "1 rows with a blank prompt"),
@@ -40,7 +40,7 @@ def test_what_is_wrong_is_named(tmp_path, text, problem):
 
 
 def test_a_list_that_is_not_there(tmp_path):
-    with pytest.raises(PromptError, match="cannot be read"):
+    with pytest.raises(PromptError, match="cannot be read.*What to do: check the path"):
         read_list(tmp_path / "none.txt")
     with pytest.raises(PromptError, match=r"one of \.txt, \.csv, \.parquet"):
         read_list(tmp_path / "none.xlsx")

@@ -331,7 +331,7 @@ def test_what_cannot_be_read_is_one_error(tmp_path, monkeypatch):
         ("[a]", "Document 1 has no apiVersion"),
     ):
         file.write_text(text)
-        with pytest.raises(ConfigError, match=message):
+        with pytest.raises(ConfigError, match=f"{message}.*What to do: "):
             read(file)
     needs_renderer()
     (tmp_path / "kustomization.yaml").write_text("resources: [nowhere.yaml]\n")
