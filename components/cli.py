@@ -13,7 +13,6 @@ from components import plan_command, sweeps
 from components.portraits import app as portraits
 from fairness_core import __version__
 from fairness_core.errors import ArtifactError, ConfigError, EvenhandError, told
-from fairness_core.groups import group_name
 
 if TYPE_CHECKING:
     from fairness_core.runtime.registry import Registry
@@ -42,6 +41,7 @@ PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode="markdown",  # its own hides what stands in brackets
     help="Align text-to-image diffusion models to a chosen distribution of perceived attributes.",
 )
 app.add_typer(portraits, name="portraits")
@@ -160,7 +160,9 @@ Parameters = Annotated[Path, typer.Option(help="Parameter file: gate.model is th
 def promote(
     by: Who,
     reason: Why,
-    version: Annotated[int | None, typer.Option(help="[default: the candidate]")] = None,
+    version: Annotated[
+        int | None, typer.Option(help="Its number [default: the candidate].")
+    ] = None,
     params: Parameters = Path("params.yaml"),
 ) -> None:
     """Make a version that passed the gate the champion: a person's decision, kept in MLflow."""
@@ -182,50 +184,27 @@ def _registry(params: Path) -> Registry:
     return Registry(load(params).gate.model)
 
 
-@app.command("plan-audit")
-def plan_audit(
-    half_width: Annotated[float, typer.Option(help="Half the interval's width wanted.")],
-    prompts: Annotated[int, typer.Option(min=1, help="Prompts.")],
-    attribute: Annotated[list[str], typer.Option(help="What is measured; several: jointly.")],
-    spread: Annotated[
-        float, typer.Option(min=0, help="SD of the bias over prompts; 0: these prompts only.")
-    ] = 0.0,
-    no_face_rate: Annotated[float, typer.Option(min=0, help="Share without a face.")] = 0.0,
-    params: Annotated[Path, typer.Option(help="Parameter file.")] = Path("params.yaml"),
-) -> None:
-    """Say how many images an audit needs for the precision wanted."""
-    from fairness_core.config import load
-    from fairness_core.metrics import fair_floor, plan_images_per_prompt
-
-    space = load(params).attribute_space.subset(attribute)
-    plan = plan_images_per_prompt(
-        half_width,
-        classes=space.n_cells,
-        prompts=prompts,
-        spread=spread,
-        no_face_rate=no_face_rate,
-    )
-    import numpy as np
-
-    floor = fair_floor(np.array([plan.images]), space.cell_target)
-    typer.echo(
-        f"For \u00b1{half_width:g} on {group_name(attribute)} at {prompts} prompts you need "
-        f"{plan.images} images each, {plan.total} in all (\u00b1{plan.half_width:.3g}); "
-        f"a fair sampler would score {floor:.3g} on as many."
-    )
-
-
 @app.command()
 def check(
-    params: Annotated[Path, typer.Argument(help="Parameter file.")] = Path("params.yaml"),
+    file: Annotated[
+        Path | None, typer.Argument(help="Parameter file [default: params.yaml].")
+    ] = None,
+    params: Annotated[
+        Path | None, typer.Option(help="The same, as other commands take it.")
+    ] = None,
 ) -> None:
     """Check a parameter file; every problem is listed, and what it names that is not here."""
     from components.places import absent_places, check_places
     from fairness_core.config import load
 
-    loaded = load(params)
-    check_places(loaded, "check")
-    typer.echo(f"{params} is sound")
+    if file is not None and params is not None:
+        raise ConfigError(
+            "The parameter file is named twice", given=f"{file}, {params}", do="name it once"
+        )
+    chosen = file or params or Path("params.yaml")
+    loaded = load(chosen)
+    check_places(loaded)
+    typer.echo(f"{chosen} is sound")
     for absent in absent_places(loaded):
         typer.echo(f"not here, so a run here would stop: {absent}")
 

@@ -23,8 +23,8 @@ from typing import Any
 
 from components.children import call
 from components.run_folder import alone, run_folder
-from components.stages import PLACES, Stage
-from fairness_core.config import Preset, find_preset, load_preset, read_preset
+from components.stages import PLACES, Stage, stages_until
+from fairness_core.config import Params, Preset, find_preset, load_preset, read_preset
 from fairness_core.config.source import parse
 from fairness_core.errors import ArtifactError, ConfigError, GateError
 from fairness_core.runtime.artifacts import read_json, sha256_file, write_json
@@ -43,6 +43,14 @@ class Experiment:
     name: str
     preset: Preset
     overrides: tuple[str, ...]
+
+    def params(self, below: Path, seed: int) -> Params:
+        """The run's parameters, laid over a file's."""
+        return load_preset(below, self.preset, [*self.overrides, f"run.seed={seed}"])
+
+    def folder(self, out: Path, seed: int) -> Path:
+        """The run's folder."""
+        return out / self.name / f"seed-{seed}"
 
 
 def experiments(
@@ -130,14 +138,9 @@ def run_experiment(
         ConfigError: The parameters have problems, there is no stage of that name, or the folder
             holds a run with other parameters.
     """
-    stages = list(stages)
-    names = [stage.name for stage in stages]
-    if until is not None and until not in names:
-        raise ConfigError("There is no such stage", given=until, do=f"name one of {names}")
-    chosen = stages[: names.index(until) + 1] if until else stages
-    overrides = [*experiment.overrides, f"run.seed={seed}"]
-    values = load_preset(params, experiment.preset, overrides).model_dump(mode="json")
-    folder = out / experiment.name / f"seed-{seed}"
+    chosen = stages_until(stages, until)
+    values = experiment.params(params, seed).model_dump(mode="json")
+    folder = experiment.folder(out, seed)
     with run_folder(folder, values):
         seconds: dict[str, float] = {}
         for stage in chosen:

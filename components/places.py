@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fairness_core.config.nearest import nearest
-from fairness_core.config.places import key_of, model_names, named_places
+from fairness_core.config.places import Named, key_of, model_names, named_places
 from fairness_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from fairness_core.config import Params
 
-__all__ = ["absent_places", "check_places", "sections_of", "wrong_models"]
+__all__ = [
+    "absent_places",
+    "check_places",
+    "check_runs",
+    "opened_places",
+    "sections_of",
+    "wrong_models",
+]
 
 EMBEDDER = "models.face_embedder"
 DETECTORS = ("models.detector", "models.second_detector")
@@ -66,44 +73,67 @@ def wrong_models(params: Params) -> list[str]:
     return found
 
 
-def absent_places(params: Params, step: str | None = None) -> list[str]:
-    """Files and folders of one's own that the parameters name and that are not here.
+def opened_places(params: Params, steps: Collection[str] | None = None) -> list[Named]:
+    """Files and folders of one's own that the parameters name, here or not.
 
     Args:
         params: A run's, or a part of them.
-        step: What it opens counts; None: what all of them do.
+        steps: What they open counts; None: what all of them do.
     """
-    opened = () if step is None else OPENS.get(step, ())
-    if step == "build_bank" and params.build_bank.source is None:
-        opened = ()
-    if step == "finetune" and params.finetune.lambda_face == 0:
-        opened = tuple(key for key in opened if key != EMBEDDER)
-    return [
-        str(named)
-        for named in named_places(sections_of(params))
-        if not named.there
-        if step is None or any(f"{named.key}.".startswith(f"{one}.") for one in opened)
-    ]
+    found = named_places(sections_of(params))
+    if steps is None:
+        return found
+    opened = [f"{one}." for step in steps for one in _opened(params, step)]
+    return [named for named in found if f"{named.key}.".startswith(tuple(opened))]
 
 
-def check_places(params: Params, step: str) -> None:
-    """Refuse parameters that name a model wrongly, or what is not here and the step opens.
+def absent_places(params: Params, steps: Collection[str] | None = None) -> list[str]:
+    """Those of `opened_places` that are not here."""
+    return [str(named) for named in opened_places(params, steps) if not named.there]
+
+
+def check_places(params: Params, *steps: str) -> None:
+    """Refuse parameters that name a model wrongly, or what is not here and these steps open.
 
     Raises:
         ConfigError: All of them.
     """
-    if wrong := wrong_models(params):
+    check_runs([(params, steps)])
+
+
+def check_runs(runs: Iterable[tuple[Params, Collection[str]]]) -> None:
+    """The same for several runs, each with the steps that it still has to take.
+
+    Raises:
+        ConfigError: All of them.
+    """
+    told = list(runs)
+    if wrong := _each(one for params, _ in told for one in wrong_models(params)):
         raise ConfigError(
             "Models are named that there cannot be",
-            given="; ".join(wrong),
+            given=wrong,
             do="give a local folder, portraits:NAME, or ORG/NAME@COMMIT of the hub",
         )
-    if absent := absent_places(params, step):
+    if absent := _each(one for params, steps in told for one in absent_places(params, steps)):
         raise ConfigError(
             "Files or folders that the parameters name are not here",
-            given="; ".join(absent),
+            given=absent,
             do="put them there, or name others in the parameter file or by --set",
         )
+
+
+def _each(found: Iterator[str]) -> str:
+    """Once each, in order."""
+    return "; ".join(dict.fromkeys(found))
+
+
+def _opened(params: Params, step: str) -> tuple[str, ...]:
+    if step == "build_bank" and params.build_bank.source is None:
+        return ()
+    opened = OPENS.get(step, ())
+    if step == "finetune" and params.finetune.lambda_face == 0:
+        return tuple(key for key in opened if key != EMBEDDER)
+    return opened
 
 
 def sections_of(params: Params) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``evenhand plan``: what fits on a GPU, and what a finetuning will take, before it runs."""
+"""``evenhand plan`` and ``plan-audit``: what fits, what it will take, how many images it needs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import typer
 from components.planning import GIB, Need, text
 from components.pricing import CARD, PEAK, Assumptions, Choice
 from fairness_core.errors import ConfigError
+from fairness_core.groups import group_name
 
 if TYPE_CHECKING:
     from fairness_core.config import Params
@@ -57,7 +58,10 @@ def show(
     params: Annotated[Path, typer.Option(help="Parameter file.")] = Path("params.yaml"),
     folder: Annotated[Path, typer.Option(help="Folder of presets.")] = Path("presets"),
 ) -> None:
-    """Say which steps fit on a GPU, and hours, money and CO2e of a finetuning, as given."""
+    """Say which steps fit on a GPU, and hours, money and CO2e of a finetuning, as given.
+
+    For pipelines shaped as Stable Diffusion 1.x and 2.x: a U-Net and one text encoder.
+    """
     from components.calls import calls_of
     from components.measuring import judging, missing_judges, sampling
     from components.planning import kept_bytes, plan
@@ -165,6 +169,39 @@ def _once(choice: Choice) -> str:
     return f" (and {choice.once:.1f} h once for the originals)" if choice.once else ""
 
 
+def audit(
+    half_width: Annotated[float, typer.Option(help="Half the interval's width wanted.")],
+    prompts: Annotated[int, typer.Option(min=1, help="Prompts.")],
+    attribute: Annotated[list[str], typer.Option(help="What is measured; several: jointly.")],
+    spread: Annotated[
+        float, typer.Option(min=0, help="SD of the bias over prompts; 0: these prompts only.")
+    ] = 0.0,
+    no_face_rate: Annotated[float, typer.Option(min=0, help="Share without a face.")] = 0.0,
+    params: Annotated[Path, typer.Option(help="Parameter file.")] = Path("params.yaml"),
+) -> None:
+    """Say how many images an audit needs for the precision wanted."""
+    from fairness_core.config import load
+    from fairness_core.metrics import fair_floor, plan_images_per_prompt
+
+    space = load(params).attribute_space.subset(attribute)
+    plan = plan_images_per_prompt(
+        half_width,
+        classes=space.n_cells,
+        prompts=prompts,
+        spread=spread,
+        no_face_rate=no_face_rate,
+    )
+    import numpy as np
+
+    floor = fair_floor(np.array([plan.images]), space.cell_target)
+    typer.echo(
+        f"For \u00b1{half_width:g} on {group_name(attribute)} at {prompts} prompts you need "
+        f"{plan.images} images each, {plan.total} in all (\u00b1{plan.half_width:.3g}); "
+        f"a fair sampler would score {floor:.3g} on as many."
+    )
+
+
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the commands."""
     app.command("plan")(show)
+    app.command("plan-audit")(audit)

@@ -9,7 +9,11 @@ import typer
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="The drawn world that ships with the package.")
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",  # its own hides what stands in brackets
+    help="The drawn world that ships with the package.",
+)
 
 
 @app.command()

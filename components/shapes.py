@@ -26,7 +26,8 @@ def configuration(models: Mapping[str, Any], name: str) -> dict[str, Any] | None
     """A network's own configuration; None where its folder is not there.
 
     Raises:
-        ConfigError: The base model has no U-Net with one text encoder.
+        ConfigError: The base model has no U-Net with one text encoder, or another no
+            configuration.
     """
     from fairness_core.portraits.models import PREFIX, resolve
     from fairness_core.runtime.artifacts import read_json
@@ -36,14 +37,25 @@ def configuration(models: Mapping[str, Any], name: str) -> dict[str, Any] | None
         return None
     folder = resolve(models[key])
     place = folder / name if name in INSIDE else folder
-    if not (place / "config.json").is_file():
+    if name in INSIDE and not (place / "config.json").is_file():
         raise ConfigError(
             "A plan needs a pipeline with a U-Net and one text encoder",
-            given=folder,
+            given=f"models.base: {folder}",
             do="plan with Stable Diffusion 1.x or 2.x",
         )
-    found: dict[str, Any] = read_json(place / "config.json")
+    found: dict[str, Any] = read_json(_configured(f"models.{key}", place) / "config.json")
     return found
+
+
+def _configured(key: str, folder: Path) -> Path:
+    """The folder, which has to say what its network is."""
+    if not (folder / "config.json").is_file():
+        raise ConfigError(
+            "A model's folder has no config.json",
+            given=f"{key}: {folder}",
+            do="name a folder in the layout its library saves",
+        )
+    return folder
 
 
 def missing(params: Params) -> list[str]:
@@ -61,7 +73,11 @@ def _ready(params: Params) -> dict[str, Path | None]:
     """Folders of ready classifiers by attribute, None where one is gone; empty: one is fitted."""
     given = params.section("calibrate_classifier")["train_network"]
     folders = given if isinstance(given, dict) else {}
-    return {name: Path(place) if Path(place).is_dir() else None for name, place in folders.items()}
+    key = "calibrate_classifier.train_network"
+    return {
+        name: _configured(f"{key}.{name}", Path(place)) if Path(place).is_dir() else None
+        for name, place in folders.items()
+    }
 
 
 def _embedder(params: Params) -> Path | None:

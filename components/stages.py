@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import yaml
 
 from fairness_core.errors import ConfigError
 
-__all__ = ["PLACES", "Stage", "read_stages"]
+__all__ = ["PLACES", "Stage", "read_stages", "stages_until"]
 
 PLACES = ("artifacts/", "metrics/")
 
@@ -34,6 +34,11 @@ class Stage:
     inputs: tuple[str, ...]
     params: tuple[str, ...]
     outputs: tuple[str, ...]
+
+    @property
+    def step(self) -> str:
+        """The step that it runs."""
+        return self.name.partition("@")[0]
 
 
 def read_stages(path: Path) -> list[Stage]:
@@ -59,6 +64,19 @@ def read_stages(path: Path) -> list[Stage]:
                 text = text.replace("${item." + field + "}", value)
             found.append(_stage(f"{name}@{key}" if key else name, yaml.safe_load(text)))
     return found
+
+
+def stages_until(stages: Iterable[Stage], until: str | None) -> list[Stage]:
+    """The stages up to the one named, or all.
+
+    Raises:
+        ConfigError: There is no stage of that name.
+    """
+    found = list(stages)
+    names = [stage.name for stage in found]
+    if until is not None and until not in names:
+        raise ConfigError("There is no such stage", given=until, do=f"name one of {names}")
+    return found[: names.index(until) + 1] if until else found
 
 
 def _stage(name: str, entry: Mapping[str, Any]) -> Stage:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fairness_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from components.experiments import Experiment
+    from components.stages import Stage
 
 __all__ = ["register"]
 
@@ -61,7 +65,7 @@ def experiments(
     """Run presets with several seeds; finished ones are skipped."""
     from components import experiments as driver
     from components.children import ended_together
-    from components.stages import read_stages
+    from components.stages import read_stages, stages_until
     from fairness_core.runtime import configure
 
     if not all(seed.strip().isdigit() for seed in seeds.split(",")):
@@ -73,6 +77,7 @@ def experiments(
     names = [preset.strip() for preset in presets.split(",")]
     found = driver.experiments(names, folder, overrides=set_ or [], vary=vary or [], label=name)
     wanted = [(experiment, int(seed)) for experiment in found for seed in seeds.split(",")]
+    _check(wanted, out, params, stages_until(stages, until))
 
     failed = threading.Event()
 
@@ -89,6 +94,21 @@ def experiments(
     with ended_together(), ThreadPoolExecutor(jobs) as pool:
         for done in pool.map(work, wanted):
             typer.echo(f"Finished: {done}")
+
+
+def _check(
+    wanted: list[tuple[Experiment, int]], out: Path, params: Path, stages: list[Stage]
+) -> None:
+    """Refuse before the first run starts what a later one could not run with."""
+    from components.places import check_runs
+
+    runs = []
+    for experiment, seed in wanted:
+        folder = experiment.folder(out, seed)
+        # What a stage has opened that has its results may be gone.
+        left = {one.step for one in stages if not all((folder / o).exists() for o in one.outputs)}
+        runs.append((experiment.params(params, seed), left))
+    check_runs(runs)
 
 
 def results(

@@ -15,7 +15,14 @@ from fairness_core.errors import ConfigError
 from pipelines.lint import check, read_compiled
 from pipelines.resources import Placement
 
-__all__ = ["PIPELINES", "arguments", "compile_pipeline", "given_inputs", "given_policy"]
+__all__ = [
+    "PIPELINES",
+    "arguments",
+    "compile_pipeline",
+    "given_inputs",
+    "given_policy",
+    "steps_of",
+]
 
 PIPELINES = ("align-and-evaluate", "audit-only")
 SUFFIX = "_parameters"
@@ -31,6 +38,16 @@ def _module(name: str) -> Any:
     return importlib.import_module(f"pipelines.{name.replace('-', '_')}")
 
 
+def steps_of(name: str) -> tuple[str, ...]:
+    """Steps of a pipeline that have parameters.
+
+    Raises:
+        ConfigError: No such pipeline.
+    """
+    steps: tuple[str, ...] = _module(name).STEPS
+    return steps
+
+
 def arguments(name: str, params: Params) -> dict[str, str]:
     """What each step of a pipeline reads, and no more: a value that changes repeats its readers.
 
@@ -43,7 +60,7 @@ def arguments(name: str, params: Params) -> dict[str, str]:
     """
     values = params.model_dump(mode="json")
     found = {}
-    for step in _module(name).STEPS:
+    for step in steps_of(name):
         reads = importlib.import_module(f"components.{step}.component").READS
         found[step + SUFFIX] = json.dumps(take(values, reads))
     return found
@@ -126,9 +143,13 @@ def compile_pipeline(
     from kfp.compiler import Compiler
 
     if shards < 1:
-        raise ConfigError("Images need at least one shard", given=shards)
+        raise ConfigError("Images need at least one shard", given=shards, do="give 1 or more")
     if out.suffix != ".yaml":
-        raise ConfigError("A compiled pipeline's name ends in .yaml", given=out)
+        raise ConfigError(
+            "A compiled pipeline's name ends in .yaml",
+            given=out,
+            do=f"write {out.with_suffix('.yaml')}",
+        )
     built = _module(name).build(placement, shards)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "pipeline.yaml")

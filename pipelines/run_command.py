@@ -146,8 +146,9 @@ def _by_kfp(
     if containers and not containers.image:
         raise ConfigError("Containers need an image", do="give --image, or set EVENHAND_IMAGE_CPU")
     given, name, tracking = arguments_of(
-        pipeline, params, values, inputs, policy, preset, here=True
-    )
+        pipeline, params, values, inputs, policy, preset,
+        here=True, contained=containers is not None,
+    )  # fmt: skip
     environment = {"MLFLOW_EXPERIMENT_NAME": name}
     server = os.environ.get("MLFLOW_TRACKING_URI", "")
     if tracking and containers is None:

@@ -112,13 +112,13 @@ def run(
         if unmet:
             step.log.info("targets of single prompts that are not audited: %s", ", ".join(unmet))
         labels = None if subject.labels is None else read_sheet(subject.labels, space)
+        hashes = check_classifiers(subject)
         source = subject.images
         if source is None:
             source = sample_model(
                 subject, prompts, images_per_prompt, sampling, models["sampler"], settings, step,
                 out,
             )  # fmt: skip
-        hashes = check_classifiers(subject, source)
         step.tracker.inputs({"prompts": subject.prompts, "images": source}, "audit")
         faces = measure(
             source, prompts, subject, space, models, hashes, batch_size, damaged, work, step

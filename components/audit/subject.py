@@ -92,8 +92,11 @@ def sampled(out: Path) -> Path:
     return out.with_name(out.name + "-images")
 
 
-def check_classifiers(subject: Subject, source: Path) -> list[str]:
-    """SHA-256 of the classifiers, after refusing one that was trained against."""
+def check_classifiers(subject: Subject) -> list[str]:
+    """SHA-256 of the classifiers, after refusing one that was trained against.
+
+    Images and bundle say which one that was; those sampled of a model say what its bundle does.
+    """
     from fairness_core.errors import ModelError
     from fairness_core.evaluation import check_audit
     from fairness_core.runtime import read_json, sha256_file
@@ -112,9 +115,8 @@ def check_classifiers(subject: Subject, source: Path) -> list[str]:
             given=", ".join(map(str, subject.classifiers)),
             do="give --second another classifier",
         )
-    manifests = [source / "manifest.json"]
-    if subject.bundle is not None:
-        manifests.append(subject.bundle / "manifest.json")
+    made = [folder for folder in (subject.images, subject.bundle) if folder is not None]
+    manifests = [folder / "manifest.json" for folder in made]
     trained: list[str | None] = []
     for extra in (read_json(path).get("extra", {}) for path in manifests if path.is_file()):
         trained += [

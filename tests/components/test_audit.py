@@ -131,6 +131,26 @@ def test_a_model_without_a_safety_checker_is_sampled_and_measured(here, folder, 
     assert len(list((tmp_path / "o-images").glob("png/*/*.png"))) == 6
 
 
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--classifier", "nowhere"), "no model.safetensors. Given: nowhere."),
+        (("--second", "nowhere"), "no model.safetensors. Given: nowhere."),
+        (("--second", AUDIT), "cannot disagree"),
+        (
+            ("--classifier", "artifacts/classifiers/train", "--bundle", "artifacts/bundle"),
+            "the one that the model was trained with",
+        ),
+    ],
+)
+def test_a_classifier_that_cannot_measure_is_said_before_a_model_is_sampled(
+    here, folder, tmp_path, capsys, more, said
+):
+    argv = ("--model", here.base, "--prompts", folder / "prompts.csv", "--out", tmp_path / "o")
+    assert said in message(capsys, audit, *argv, *more)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_training_classifier_is_refused_unless_told(here, folder, tmp_path, capsys):
     argv = (
         "--images", "artifacts/images/aligned", "--prompts", here / "catalog.csv",

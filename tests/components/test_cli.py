@@ -108,6 +108,33 @@ def test_check_says_what_is_not_here_and_refuses_names_that_are_wrong(repository
         RUNNER.invoke(cli.app, ["check", str(params)], catch_exceptions=False)
 
 
+def test_check_takes_its_file_as_other_commands_do_too(repository):
+    params = str(repository / "params.yaml")
+    said = RUNNER.invoke(cli.app, ["check", "--params", params], catch_exceptions=False)
+    assert said.output == f"{params} is sound\n"
+    with pytest.raises(ConfigError, match=r"named twice.*What to do: name it once"):
+        RUNNER.invoke(cli.app, ["check", params, "--params", params], catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    ("command", "defaults"),
+    [
+        ("promote", ["the candidate"]),
+        ("portraits build", ["the package's own"]),
+        ("plan", ["none"]),
+        ("experiments", ["all"]),
+        ("run", ["none", "yours; root's: 10001", "no limit"]),
+        ("reproduce", ["the run's", "in-cluster"]),
+        ("check", ["params.yaml"]),
+    ],
+)
+def test_help_says_what_holds_where_an_option_is_not_given(command, defaults):
+    found = RUNNER.invoke(cli.app, [*command.split(), "--help"], env={"COLUMNS": "300"})
+    for default in defaults:
+        assert f"[default: {default}]" in found.stdout
+    assert "Stable Diffusion 1.x and 2.x" in found.stdout or command != "plan"
+
+
 def test_step_passes_options_on(here, tmp_path):
     result = RUNNER.invoke(
         cli.app,
@@ -152,6 +179,10 @@ def test_messages_say_what_to_do(tmp_path):
         (["lint", nothing], "name a file that evenhand compile has written"),
         (["experiments", "--presets", "a", "--out", nothing, "--seeds", "a"], "write for example"),
         (["plan-audit", "--half-width", "2", "--prompts", "1", "--attribute", "gender"], "0.03"),
+        (
+            ["plan-audit", "--half-width", "0.1", "--prompts", "1"] + ["--attribute", "age"] * 2,
+            "name each attribute once",
+        ),
     ):
         with pytest.raises(ConfigError, match=f"What to do: .*{do}"):
             RUNNER.invoke(cli.app, words, catch_exceptions=False)

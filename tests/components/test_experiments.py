@@ -274,6 +274,45 @@ def test_the_command_line_runs_every_preset_with_every_seed(place, repository):
         CliRunner().invoke(cli.app, [*command, "--seeds", "a,b"], catch_exceptions=False)
 
 
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (
+            ("--vary", "finetune.gradient_weights=[exact, full]"),
+            "must be null for gradient_weights full",
+        ),
+        (
+            ("--vary", "models.base=['portraits:base', 'portraits:bsae']"),
+            "portraits:bsae: no model",
+        ),
+        (("--until", "third"), "no such stage. Given: third"),
+    ],
+)
+def test_what_a_later_run_would_be_refused_for_is_said_before_the_first(
+    place, repository, more, said
+):
+    command = command_line(place, repository, "--presets", "short,long", *more)
+    with pytest.raises(ConfigError, match=said):
+        CliRunner().invoke(cli.app, command, catch_exceptions=False)
+    assert calls(place) == []
+
+
+def test_what_is_not_here_is_named_before_the_first_stage(place, repository):
+    text = yaml.safe_dump(PIPELINE).replace("PROGRAM", str(place / "program.py"))
+    (place / "dvc.yaml").write_text(text.replace("second:", "generate_images:"))
+    given = ("--presets", "short,long", "--set", "models.base=nowhere")
+    command = command_line(place, repository, *given)
+    with pytest.raises(ConfigError, match=r"not here. Given: models.base: nowhere\. "):
+        CliRunner().invoke(cli.app, command, catch_exceptions=False)
+    assert calls(place) == []
+    # Only what stages open that are asked for and have no results yet.
+    assert CliRunner().invoke(cli.app, [*command, "--until", "first"]).exit_code == 0
+    assert calls(place) == ["first"]
+    for name in ("short", "long"):
+        (place / f"out/{name}/seed-0/artifacts/second/a").mkdir(parents=True)
+    assert CliRunner().invoke(cli.app, command, catch_exceptions=False).exit_code == 0
+
+
 def test_after_a_failure_nothing_more_starts(place, repository):
     (place / "slow").touch()
     given = ("--presets", "short", "--seeds", "0,1,2,3", "--jobs", "2")

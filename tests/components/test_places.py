@@ -6,7 +6,7 @@ import importlib
 
 import pytest
 
-from components.places import OPENS, check_places
+from components.places import OPENS, absent_places, check_places, check_runs
 from components.step import arguments, execute
 from fairness_core.config import load
 from fairness_core.errors import ConfigError
@@ -40,6 +40,19 @@ def test_a_step_does_not_ask_for_what_others_open():
     for step, more in (("measure_images", ()), ("finetune", ("finetune.lambda_face=0.1",))):
         with pytest.raises(ConfigError, match="nowhere"):
             check_places(params(*told, *more), step)
+
+
+def test_several_runs_name_all_that_is_not_here_once(tmp_path):
+    steps = ("generate_images", "measure_images", "finetune", "build_bank")
+    told = ("models.base=nowhere", "models.audit_image_self=gone")
+    first, second = params(*told), params(*told, "models.detector=lost")
+    said = "models.base: nowhere; models.audit_image_self: gone"
+    assert "; ".join(absent_places(first, steps)) == said
+    check_runs([(first, ("report",)), (second, ())])
+    with pytest.raises(ConfigError, match=rf"Given: {said}; models.detector: lost\. "):
+        check_runs([(first, steps), (second, steps)])
+    with pytest.raises(ConfigError, match=r"no model of that name ships; did you mean 'base'"):
+        check_runs([(first, ()), (params("models.base=portraits:bsae"), ())])
 
 
 @pytest.mark.parametrize(

@@ -240,6 +240,22 @@ def test_what_stands_for_ready_classifiers_that_are_not_there_is_named(repositor
     assert costs(told)(1, False).peak > 2 * costs(plain)(1, False).peak
 
 
+def test_a_folder_that_is_no_model_is_named(repository: Path, tmp_path: Path) -> None:
+    folders = ", ".join(f"{name}: {tmp_path}" for name in ("gender", "race", "age"))
+    for key, value, said in (
+        ("models.image_text", tmp_path, f"config.json. Given: models.image_text: {tmp_path}."),
+        ("models.base", tmp_path, f"one text encoder. Given: models.base: {tmp_path}."),
+        (
+            "calibrate_classifier.train_network",
+            f"{{{folders}}}",
+            f"config.json. Given: calibrate_classifier.train_network.gender: {tmp_path}.",
+        ),
+    ):
+        told = load(repository / "params.yaml", [f"{key}={value}"])
+        with pytest.raises(ConfigError, match=f"{said} What to do: "):
+            missing(told)
+
+
 def test_memory_is_gib_however_it_is_written() -> None:
     for text in ("24", "24GB", "24 GiB", "24g"):
         assert gigabytes(text) == 24 * GIB

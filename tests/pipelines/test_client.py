@@ -272,6 +272,9 @@ def test_a_preset_is_laid_over_the_parameters(fake, checkout, repository):
     (run,) = fake.stored["runs"]
     assert [e["display_name"] for e in fake.stored["experiments"]] == ["portraits-race"]
     told = json.loads(run["runtime_config"]["parameters"]["finetune_parameters"])
+    with pytest.raises(ConfigError, match="portraits:bsae: no model of that name"):
+        submit(fake, "--set", "models.base=portraits:bsae")
+    assert len(fake.stored["runs"]) == 1
     assert (told["finetune"]["align"], told["finetune"]["iterations"]) == (["race"], 41)
 
 

@@ -234,7 +234,7 @@ def test_what_cannot_be_compiled_is_one_error(tmp_path):
         compile_pipeline("align", tmp_path / "a.yaml", good)
     with pytest.raises(ConfigError, match="at least one shard"):
         compile_pipeline("audit-only", tmp_path / "a.yaml", good, shards=0)
-    with pytest.raises(ConfigError, match=r"ends in \.yaml"):
+    with pytest.raises(ConfigError, match=r"ends in \.yaml.*What to do: write .*a\.yaml"):
         compile_pipeline("audit-only", tmp_path / "a.json", good)
     with pytest.raises(ConfigError, match="no such profile"):
         Placement("tpu", IMAGES)
@@ -259,6 +259,43 @@ def test_compiling_without_images_names_the_option(repository, tmp_path, monkeyp
             CliRunner().invoke(cli.app, ["compile", out, *more], catch_exceptions=False)
         assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+def compiled_by_command(repository, tmp_path, monkeypatch, *more):
+    monkeypatch.chdir(repository)
+    images = ["--image-cpu", IMAGES.cpu, "--image-gpu", IMAGES.gpu]
+    words = ["compile", str(tmp_path / "a.yaml"), *images, *more]
+    return CliRunner().invoke(cli.app, words, catch_exceptions=False)
+
+
+def test_a_model_that_cannot_be_is_refused_before_anything_is_written(
+    repository, tmp_path, monkeypatch
+):
+    with pytest.raises(ConfigError, match="portraits:bsae: no model of that name ships; did you"):
+        compiled_by_command(
+            repository, tmp_path, monkeypatch, "--set", "models.base=portraits:bsae"
+        )
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_relative_paths_are_a_warning_since_images_do_not_hold_them(
+    repository, tmp_path, monkeypatch
+):
+    told = {
+        "models.base": "models/sd",
+        "models.detector": "/workspace/models/pack",
+        "models.image_self": f"org/dino@{'0' * 40}",
+        "build_bank.source": "fairface:data/fairface",
+    }
+    words = [word for key, value in told.items() for word in ("--set", f"{key}={value}")]
+    said = compiled_by_command(repository, tmp_path, monkeypatch, *words)
+    assert said.exit_code == 0
+    (line,) = said.stderr.splitlines()
+    assert line.startswith("warning: relative paths lead nowhere in the images: ")
+    assert "models.base: models/sd; build_bank.source: data/fairface. " in line
+    assert "/workspace/models/sd" in line
+    assert compiled_by_command(repository, tmp_path, monkeypatch).stderr == ""
 
 
 def test_artifacts_of_earlier_runs_are_named_one_and_all():

@@ -42,6 +42,9 @@ def test_the_command_refuses_before_it_connects(repository, monkeypatch):
         words += ["--input", f"{name}=s3://b/{name}"]
     with pytest.raises(ConfigError, match="'99' is no minute"):
         CliRunner().invoke(cli.app, words, catch_exceptions=False)
+    wrong = [*words, "--set", "models.base=portraits:bsae"]
+    with pytest.raises(ConfigError, match="portraits:bsae: no model of that name"):
+        CliRunner().invoke(cli.app, wrong, catch_exceptions=False)
     words[-1] = "finetuned=bogus"
     with pytest.raises(ConfigError, match="in no object store. Given: finetuned=bogus"):
         CliRunner().invoke(cli.app, words, catch_exceptions=False)

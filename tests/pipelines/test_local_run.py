@@ -8,9 +8,12 @@ import sys
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from components import cli
 from fairness_core.config import load
-from fairness_core.errors import ArtifactError
+from fairness_core.errors import ArtifactError, ConfigError
+from pipelines import local_run
 from pipelines.compile import arguments, given_inputs, given_policy
 from pipelines.lint import read_compiled
 from pipelines.local_results import (
@@ -78,6 +81,31 @@ def piped(plain, tmp_path_factory):
         patch.setattr(sys, "executable", str(program))
         tree = run_here("align-and-evaluate", given, out, shards=SHARDS)
     return out, tree
+
+
+def started(repository, out, *more):
+    words = ["run", "--runner", "subprocess", "--params", str(repository / "params.yaml")]
+    words += ["--policy", str(repository / "policy.yaml"), "--out", str(out), *more]
+    return CliRunner().invoke(cli.app, words, catch_exceptions=False)
+
+
+def test_what_is_not_here_is_named_before_anything_starts(repository, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["--folder", str(repository / "presets"), "--preset", "sd15-gender"]
+    with pytest.raises(ConfigError, match="models.base: models/.*build_bank.source: data/fairface"):
+        started(repository, tmp_path / "o", *words)
+    with pytest.raises(ConfigError, match="portraits:bsae: no model of that name"):
+        started(repository, tmp_path / "o", "--set", "models.base=portraits:bsae")
+    assert not list(tmp_path.iterdir())
+
+
+def test_containers_see_no_files_of_this_folder(repository, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(local_run, "run_here", lambda *_, **__: None)
+    words = ["--runner", "docker", "--image", "evenhand:1", "--set", "models.base=models/sd"]
+    said = started(repository, tmp_path / "o", *words)
+    assert said.exit_code == 0
+    assert "lead nowhere in the images: models.base: models/sd. " in said.stderr
 
 
 @pytest.mark.slow
