@@ -12,9 +12,23 @@ import yaml
 
 from fairness_core.errors import ConfigError
 
-__all__ = ["PLACES", "Stage", "read_stages", "stages_until"]
+__all__ = ["PLACES", "RUN_STEPS", "Stage", "read_stages", "stages_until"]
 
 PLACES = ("artifacts/", "metrics/")
+# Of a whole run, whoever runs them.
+RUN_STEPS = (
+    "generate_prompts",
+    "calibrate_classifier",
+    "build_bank",
+    "finetune",
+    "publish",
+    "generate_images",
+    "generate_baselines",
+    "measure_images",
+    "evaluate_bias",
+    "report",
+    "gate",
+)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from components.finish.component import finish
 from components.gate.component import gate
 from components.generate_prompts.component import generate_prompts
 from components.publish.component import publish
+from components.stages import RUN_STEPS
 from pipelines.parts import Measured, measure_and_report
 from pipelines.resources import Placement
 
@@ -17,19 +18,7 @@ __all__ = ["INPUTS", "NAME", "STEPS", "build"]
 
 NAME = "evenhand-align-and-evaluate"
 # Steps that have parameters; each is a parameter of the pipeline: JSON of what the step reads.
-STEPS = (
-    "generate_prompts",
-    "calibrate_classifier",
-    "build_bank",
-    "finetune",
-    "publish",
-    "generate_images",
-    "generate_baselines",
-    "measure_images",
-    "evaluate_bias",
-    "report",
-    "gate",
-)
+STEPS = RUN_STEPS
 # Artifacts of earlier runs that it starts from.
 INPUTS: tuple[str, ...] = ()
 

@@ -7,15 +7,17 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
+from components.places import check_places
+from components.stages import RUN_STEPS
 from components.task import CHECKPOINTS, ORIGINALS, TRACKING, kept_originals
 from fairness_core.config import load, load_preset
-from fairness_core.config.places import moved_places, named_places
+from fairness_core.config.places import moved_places
 from fairness_core.config.presets import assignments, experiment
 from fairness_core.config.source import parse, read
 from fairness_core.errors import ConfigError
@@ -68,7 +70,7 @@ def run_by_dvc(
     if show:
         typer.echo(shlex.join(command))
         return 0
-    _check_places(plain)
+    check_places(checked, *RUN_STEPS)
     env = _environment(preset.name if preset else checked.run.name, keep=keep)
     status = subprocess.run([sys.executable, "-m", *command], env=env, check=False).returncode
     if status == 0 and not keep:
@@ -135,23 +137,6 @@ def _check_checkout(preset: Preset | None) -> None:
             given=name,
             do=f"see dvc exp show; dvc exp apply {name} brings its results here, "
             f"dvc exp remove {name} makes room for another one",
-        )
-
-
-def _check_places(params: Mapping[str, Any]) -> None:
-    """Said now, and not after the steps that need none of them."""
-    missing = [
-        str(named)
-        for named in named_places(params)
-        # Without a bank nobody reads the embedder.
-        if not named.there
-        and (named.key != "models.face_embedder" or params["build_bank"]["source"])
-    ]
-    if missing:
-        raise ConfigError(
-            "Files or folders that the parameters name are not here",
-            given="; ".join(missing),
-            do="put them there, see docs/presets.md, or name others by --set",
         )
 
 
