@@ -164,7 +164,7 @@ def test_the_page_says_what_is_met_and_what_falls_short():
     assert "portraits-race" in short
     assert "portraits-gender" not in short
     assert "a perfectly fair sampler would show 86\u00a0%" in short
-    assert "| 10.0 [10.0, 10.0] | 15.0 [15.0, 15.0] | 1,000 | 200 |" in page
+    assert "| 10.0 [10.0, 10.0] | 15.0 [15.0, 15.0] | sampled | 1,000 | 200 |" in page
 
 
 def test_attributes_that_get_lost_are_said_and_so_is_the_sample():
