@@ -11,6 +11,7 @@ import typer
 
 from components import plan_command, sweeps
 from components.portraits import app as portraits
+from components.stages import RUN_STEPS
 from fairness_core import __version__
 from fairness_core.errors import ArtifactError, ConfigError, EvenhandError, told
 
@@ -19,22 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "main"]
 
-STEPS = (
-    "generate_prompts",
-    "calibrate_classifier",
-    "build_bank",
-    "finetune",
-    "publish",
-    "generate_images",
-    "generate_baselines",
-    "measure_images",
-    "evaluate_bias",
-    "report",
-    "gate",
-    "check_portraits",
-    "audit",
-    "sweep",
-)
+STEPS = (*RUN_STEPS, "check_portraits", "audit", "sweep")
 
 PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from fairness_core.errors import ConfigError
 
 __all__ = ["PLACES", "RUN_STEPS", "Stage", "read_stages", "stages_until"]
@@ -61,6 +59,8 @@ def read_stages(path: Path) -> list[Stage]:
     Raises:
         ConfigError: The file is missing or holds no stages.
     """
+    import yaml
+
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         entries = content["stages"].items()

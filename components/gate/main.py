@@ -112,14 +112,14 @@ def run(
         step.tracker.metrics({"passed": float(verdict["passed"])})
         step.tracker.artifact(out / "verdict.json")
         missed = [entry["text"] for entry in verdict["rules"].values() if not entry["passed"]]
-        unmet = "The policy is not met: " + "; ".join(missed)
-        if missed and enforce:
-            raise GateError(
-                unmet,
-                given=policy,
-                do="train on, or have somebody waive a rule for a while in the policy",
-            )
         if missed:
+            unmet = "The policy is not met: " + "; ".join(missed)
+            if enforce:
+                raise GateError(
+                    unmet,
+                    given=policy,
+                    do="train on, or have somebody waive a rule for a while in the policy",
+                )
             step.log.warning("%s. Nothing is registered; the run goes on (gate.enforce)", unmet)
 
 

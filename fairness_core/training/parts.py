@@ -11,6 +11,7 @@ from fairness_core.classifiers import AttributeClassifier
 from fairness_core.diffusion import DiffusionStack, StepChoice, WeightMode
 from fairness_core.embeddings import ImageSelfEncoder, ImageTextEncoder
 from fairness_core.faces import FaceDetector
+from fairness_core.losses.weights import Unsure
 from fairness_core.training.realism import Realism
 
 __all__ = ["Models", "Schedule", "Settings", "StepResult"]
@@ -74,7 +75,7 @@ class Settings:
     faces: Literal["largest", "all"] = "largest"
     guided_gradient: Literal["both", "text"] = "both"
     gradient_choice: StepChoice = "uniform"
-    unsure: Literal["held", "loosened"] = "held"
+    unsure: Unsure = "held"
     loss_batch_size: int | None = None
 
     @property
